@@ -1,0 +1,314 @@
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+
+static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+void
+address_set(struct address *address, int family, const void *octets)
+{
+	memset(address, 0, sizeof *address);
+	if (family == AF_INET6 && memcmp(octets, mapped, sizeof mapped) == 0) {
+		family = AF_INET;
+		octets = (const unsigned char *)octets + sizeof mapped;
+	}
+	address->family = family;
+	memcpy(address->octets, octets, family == AF_INET ? 4 : 16);
+}
+
+int
+address_parse(const char *text, struct address *address)
+{
+	unsigned char octets[16];
+	char bare[INET6_ADDRSTRLEN];
+	const char *percent = strchr(text, '%');
+	size_t length = percent != NULL ? (size_t)(percent - text) : strlen(text);
+
+	if (length >= sizeof bare)
+		return -1;
+	memcpy(bare, text, length);
+	bare[length] = '\0';
+	if (percent == NULL && inet_pton(AF_INET, bare, octets) == 1) {
+		address_set(address, AF_INET, octets);
+		return 0;
+	}
+	if (inet_pton(AF_INET6, bare, octets) != 1)
+		return -1;
+	address_set(address, AF_INET6, octets);
+	if (percent == NULL)
+		return 0;
+	address->scope = if_nametoindex(percent + 1);
+	return address->scope != 0 && address->family == AF_INET6 ? 0 : -1;
+}
+
+int
+address_parse_port(const char *text, unsigned minimum, unsigned *port)
+{
+	unsigned value = 0;
+	const char *p;
+
+	for (p = text; *p >= '0' && *p <= '9' && value <= 65535; p++)
+		value = value * 10 + (unsigned)(*p - '0');
+	if (p == text || *p != '\0' || value < minimum || value > 65535)
+		return -1;
+	*port = value;
+	return 0;
+}
+
+/* True where every bit of the address behind the first length ones is zero. */
+static bool
+host_bits_clear(const struct address *address, unsigned length)
+{
+	unsigned i, bits = address->family == AF_INET ? 32 : 128;
+
+	for (i = length; i < bits; i++)
+		if (address->octets[i / 8] & (0x80 >> i % 8))
+			return false;
+	return true;
+}
+
+const char *
+address_parse_prefix(const char *text, struct prefix *prefix)
+{
+	char bare[INET6_ADDRSTRLEN];
+	const char *slash = strchr(text, '/');
+	size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
+	bool six = memchr(text, ':', length) != NULL;
+	unsigned bits = six ? 128 : 32;
+
+	if (length >= sizeof bare)
+		return "is not an address";
+	memcpy(bare, text, length);
+	bare[length] = '\0';
+	if (strchr(bare, '%') != NULL || address_parse(bare, &prefix->address) == -1)
+		return "is not an address";
+	prefix->length = bits;
+	if (slash != NULL &&
+	    (address_parse_port(slash + 1, 0, &prefix->length) == -1 || prefix->length > bits))
+		return "has no valid prefix length";
+	if (six && prefix->address.family == AF_INET) {
+		if (prefix->length >= 96) {
+			prefix->length -= 96;
+		} else { /* shorter than the mapped range: an IPv6 prefix after all */
+			prefix->address.family = AF_INET6;
+			memcpy(prefix->address.octets + 12, prefix->address.octets, 4);
+			memcpy(prefix->address.octets, mapped, sizeof mapped);
+		}
+	}
+	if (!host_bits_clear(&prefix->address, prefix->length))
+		return "has host bits set after the prefix length";
+	return NULL;
+}
+
+const char *
+address_print(const struct address *address, char *text)
+{
+	char name[IF_NAMESIZE];
+	size_t length;
+
+	if (inet_ntop(address->family, address->octets, text, ADDRESS_TEXT) == NULL)
+		return strcpy(text, "-");
+	if (address->scope != 0 && if_indextoname(address->scope, name) != NULL) {
+		length = strlen(text);
+		snprintf(text + length, ADDRESS_TEXT - length, "%%%s", name);
+	}
+	return text;
+}
+
+const char *
+address_print_endpoint(const struct endpoint *endpoint, char *text)
+{
+	char bare[ADDRESS_TEXT];
+	bool six = endpoint->address.family == AF_INET6;
+
+	address_print(&endpoint->address, bare);
+	snprintf(text, ADDRESS_TEXT, six ? "[%.70s]:%u" : "%.70s:%u", bare, endpoint->port);
+	return text;
+}
+
+int
+address_from_socket(const struct sockaddr_storage *from, struct endpoint *endpoint)
+{
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+
+	if (from->ss_family == AF_INET) {
+		memcpy(&in, from, sizeof in);
+		address_set(&endpoint->address, AF_INET, &in.sin_addr);
+		endpoint->port = ntohs(in.sin_port);
+		return 0;
+	}
+	if (from->ss_family == AF_INET6) {
+		memcpy(&in6, from, sizeof in6);
+		address_set(&endpoint->address, AF_INET6, &in6.sin6_addr);
+		if (endpoint->address.family == AF_INET6)
+			endpoint->address.scope = in6.sin6_scope_id;
+		endpoint->port = ntohs(in6.sin6_port);
+		return 0;
+	}
+	return -1;
+}
+
+size_t
+address_to_socket(const struct endpoint *endpoint, struct sockaddr_storage *to)
+{
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+
+	memset(to, 0, sizeof *to);
+	if (endpoint->address.family == AF_INET) {
+		memset(&in, 0, sizeof in);
+		in.sin_family = AF_INET;
+		in.sin_port = htons((uint16_t)endpoint->port);
+		memcpy(&in.sin_addr, endpoint->address.octets, 4);
+		memcpy(to, &in, sizeof in);
+		return sizeof in;
+	}
+	memset(&in6, 0, sizeof in6);
+	in6.sin6_family = AF_INET6;
+	in6.sin6_port = htons((uint16_t)endpoint->port);
+	memcpy(&in6.sin6_addr, endpoint->address.octets, 16);
+	in6.sin6_scope_id = endpoint->address.scope;
+	memcpy(to, &in6, sizeof in6);
+	return sizeof in6;
+}
+
+bool
+address_equal(const struct address *a, const struct address *b)
+{
+	return a->family == b->family &&
+	    memcmp(a->octets, b->octets, a->family == AF_INET ? 4 : 16) == 0;
+}
+
+static bool
+same_bits(const unsigned char *a, const unsigned char *b, unsigned length)
+{
+	unsigned rest = length % 8;
+
+	if (memcmp(a, b, length / 8) != 0)
+		return false;
+	return rest == 0 || ((a[length / 8] ^ b[length / 8]) >> (8 - rest)) == 0;
+}
+
+bool
+address_in_prefix(const struct address *address, const struct prefix *prefix)
+{
+	return address->family == prefix->address.family &&
+	    same_bits(address->octets, prefix->address.octets, prefix->length);
+}
+
+bool
+address_is_unspecified(const struct address *address)
+{
+	static const unsigned char zero[16];
+
+	return memcmp(address->octets, zero, address->family == AF_INET ? 4 : 16) == 0;
+}
+
+/* One of this host's own? The kernel gives a datagram socket that is connected to such an
+ * address that address as its own; nothing is sent. An embedded or scoped form is the same. */
+static bool
+is_own(const struct address *address)
+{
+	struct endpoint to = { *address, 9 }, own;
+	struct sockaddr_storage storage;
+	socklen_t length = (socklen_t)address_to_socket(&to, &storage);
+	bool answer = false;
+	int fd = socket(address->family, SOCK_DGRAM, 0);
+
+	if (fd == -1)
+		return address->family == AF_INET; /* cannot tell: take the safe side */
+	if (connect(fd, (struct sockaddr *)&storage, length) == 0) {
+		length = sizeof storage;
+		answer = getsockname(fd, (struct sockaddr *)&storage, &length) == -1 ||
+		    address_from_socket(&storage, &own) == -1 ||
+		    address_equal(&own.address, address);
+	}
+	close(fd);
+	return answer;
+}
+
+struct range {
+	unsigned char octets[16];
+	unsigned length;
+};
+
+static bool
+in_ranges(const unsigned char *octets, const struct range *ranges, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (same_bits(octets, ranges[i].octets, ranges[i].length))
+			return true;
+	return false;
+}
+
+static bool
+is_internal4(const unsigned char *octets)
+{
+	static const struct range ranges[] = {
+		{ { 0 }, 8 },
+		{ { 10 }, 8 },
+		{ { 100, 64 }, 10 },
+		{ { 127 }, 8 },
+		{ { 169, 254 }, 16 },
+		{ { 172, 16 }, 12 },
+		{ { 192, 0, 0 }, 24 },
+		{ { 192, 168 }, 16 },
+		{ { 198, 18 }, 15 },
+		{ { 224 }, 3 },
+	};
+	struct address own;
+
+	if (in_ranges(octets, ranges, sizeof ranges / sizeof *ranges))
+		return true;
+	address_set(&own, AF_INET, octets);
+	return is_own(&own);
+}
+
+bool
+address_is_internal(const struct address *address)
+{
+	static const struct range ranges[] = {
+		{ { 0 }, 128 },
+		{ { [15] = 1 }, 128 },
+		{ { 0xfc }, 7 },
+		{ { 0xfe, 0x80 }, 10 },
+		{ { 0xfe, 0xc0 }, 10 },
+		{ { 0xff }, 8 },
+		{ { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48 },
+	};
+	/* Where IPv4 hides: compatible, mapped, translated, NAT64 and 6to4 addresses. */
+	static const struct {
+		struct range range;
+		size_t offset;
+	} hiding[] = {
+		{ { { 0 }, 96 }, 12 },
+		{ { { [10] = 0xff, [11] = 0xff }, 96 }, 12 },
+		{ { { [8] = 0xff, [9] = 0xff }, 96 }, 12 },
+		{ { { 0x00, 0x64, 0xff, 0x9b }, 96 }, 12 },
+		{ { { 0x20, 0x02 }, 16 }, 2 },
+	};
+	size_t i;
+
+	if (address->family == AF_INET)
+		return is_internal4(address->octets);
+	if (in_ranges(address->octets, ranges, sizeof ranges / sizeof *ranges))
+		return true;
+	for (i = 0; i < sizeof hiding / sizeof *hiding; i++)
+		if (in_ranges(address->octets, &hiding[i].range, 1) &&
+		    is_internal4(address->octets + hiding[i].offset))
+			return true;
+	return is_own(address);
+}

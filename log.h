@@ -1,0 +1,51 @@
+/* The log line (DESIGN.md section 6): one event, one line. */
+
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+
+struct endpoint;
+
+enum log_place { LOG_TO_DEFAULT, LOG_TO_SYSLOG, LOG_TO_STDERR, LOG_TO_NONE };
+
+enum { LOG_UNKNOWN = -1 }; /* a phase that did not happen */
+
+/* What is known of a session so far; NULL, false and LOG_UNKNOWN: not known, not printed. */
+struct log_record {
+	const char *command;
+	const struct endpoint *source; /* family AF_UNSPEC: "local" */
+	const char *via;
+	const char *userid;
+	const char *ident;
+	const struct endpoint *destination;
+	const char *name;
+	const char *rule;
+	bool no_sandbox; /* the open line says sandbox=none */
+	long long ms_request, ms_ident, ms_resolve, ms_connect;
+};
+
+struct log_totals {
+	unsigned long long up, down; /* bytes */
+	long long ms;		     /* length of the session */
+};
+
+/* Chooses the place. The default is syslog, or standard error with <N> priorities where that is
+ * systemd's journal stream (JOURNAL_STREAM). quiet: errors only; verbose: the phases' times too.
+ * Nothing is opened before the first line. */
+void log_start(enum log_place place, bool quiet, bool verbose);
+
+/* Connects to syslog now, with all that libc needs later (the sandbox comes next). */
+void log_ready(void);
+
+void log_open(const struct log_record *record);
+void log_close(
+    const struct log_record *record, const struct log_totals *totals, const char *reason);
+/* Priority err for the reasons "system" and "broken-list", else notice. */
+void log_refuse(const struct log_record *record, int code, const char *reason);
+
+/* Free text: an error, or information. One line; control bytes escaped. */
+void log_error(const char *message);
+void log_info(const char *message);
+
+#endif

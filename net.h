@@ -1,0 +1,71 @@
+/* Sockets with deadlines: wait, read, write, dial, listen, accept. */
+
+#ifndef NET_H
+#define NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct address;
+struct endpoint;
+
+#define NET_FOREVER INT64_MAX
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+int64_t net_now(void);
+
+/* The deadline that many seconds from now; 0 seconds: NET_FOREVER. */
+int64_t net_deadline(unsigned seconds);
+
+/* What poll(2) takes until the deadline: milliseconds, at least 0, or -1 for NET_FOREVER. */
+int net_timeout(int64_t deadline);
+
+/* Waits until fd has one of events, else -1: ETIMEDOUT, or EINTR where net_stop() was called. */
+int net_wait(int fd, short events, int64_t deadline);
+
+/* One read, waited for. Bytes read, 0 at end of input, -1 with errno as net_wait() and read(2). */
+ssize_t net_read(int fd, void *bytes, size_t length, int64_t deadline);
+
+/* Writes all of it, on sockets without SIGPIPE. 0, or -1 with errno as net_wait() and write(2). */
+int net_write(int fd, const void *bytes, size_t length, int64_t deadline);
+
+/* Called by a signal handler (async-signal-safe): every wait here ends with EINTR from now on;
+ * alarm(2) repeats the signal so that none falls between a check and a poll. */
+void net_stop(void);
+bool net_stopped(void);
+
+/* A TCP connection to the first of the candidates that stands, raced as RFC 8305 does: families
+ * alternate, 250 ms apart or at once after a failure. From sources[0] (IPv4) or sources[1]
+ * (IPv6) where their family is set. watch: fd of a client whose reset or full close ends it
+ * (ECANCELED), or -1. Returns a non-blocking close-on-exec fd that the caller owns, with *winner
+ * the candidate's index; or -1 with errno of the last attempt, ETIMEDOUT at the deadline (then
+ * *winner names the candidate that failed last). */
+int net_dial(const struct endpoint *candidates, size_t count, const struct address sources[2],
+    int64_t deadline, int watch, size_t *winner);
+
+/* The local address that the kernel would use towards this one: a datagram socket is asked,
+ * nothing is sent. 0 or -1 with errno. */
+int net_facing(const struct address *towards, struct address *local);
+
+/* Listens for one caller on an address and a port from low to high, tried from a random one on;
+ * low 0: any port. Returns the fd and sets local; or -1 with errno. */
+int net_listen(const struct address *address, unsigned low, unsigned high, struct endpoint *local);
+
+/* Accepts from a listener that poll(2) called readable: a non-blocking close-on-exec fd with its
+ * caller, or -1 with errno (EAGAIN, ECONNABORTED and the like: wait again). */
+int net_accept(int listener, struct endpoint *caller);
+
+/* Where fd's peer is. NET_LOCAL: a Unix socket, or no socket; NET_GONE: it has reset already. */
+enum net_peer { NET_TCP, NET_LOCAL, NET_GONE, NET_UNKNOWN };
+enum net_peer net_peer(int fd, struct endpoint *peer);
+
+/* True where both descriptors are the same open file (a dup or an inherited twin). */
+bool net_same_file(int a, int b);
+
+/* Socket options of a relayed TCP connection: TCP_NODELAY, SO_KEEPALIVE and SO_OOBINLINE (urgent
+ * data stay in the stream, RFC 6093). Does nothing to what is no TCP socket. */
+void net_prepare(int fd);
+
+#endif

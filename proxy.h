@@ -1,0 +1,27 @@
+/* The PROXY protocol header, versions 1 and 2 (haproxy proxy-protocol.txt): a pure parser. */
+
+#ifndef PROXY_H
+#define PROXY_H
+
+#include <stddef.h>
+
+#include "address.h"
+
+enum {
+	PROXY_V1_MOST = 107, /* with CR LF */
+	PROXY_V2_HEAD = 16,
+	PROXY_V2_MOST = 16 + 2048 /* DESIGN.md section 7: length field at most 2048 */
+};
+
+enum proxy_status { PROXY_OK, PROXY_MORE, PROXY_BAD };
+
+struct proxy_header {
+	struct endpoint source; /* family AF_UNSPEC: LOCAL or UNKNOWN, the peer's own stands */
+	struct endpoint destination;
+};
+
+/* Decodes what has come so far. PROXY_OK: header is whole and *used bytes long. */
+enum proxy_status proxy_decode(
+    const unsigned char *bytes, size_t length, struct proxy_header *header, size_t *used);
+
+#endif

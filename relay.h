@@ -1,0 +1,30 @@
+/* The relay: two directions, each on its own, until both have ended (DESIGN.md section 5). */
+
+#ifndef RELAY_H
+#define RELAY_H
+
+#include <stddef.h>
+#include <stdbool.h>
+
+enum relay_end { RELAY_EOF, RELAY_RESET, RELAY_IDLE, RELAY_SIGNAL, RELAY_ERROR };
+
+struct relay_result {
+	enum relay_end end;
+	unsigned long long up;	 /* bytes delivered to the remote */
+	unsigned long long down; /* bytes delivered to the local side */
+	bool untold;		 /* an abnormal end had to be told where no reset exists */
+};
+
+/* Marks both ends so that the death of the process resets them: linger zero on TCP sockets. Call
+ * before the reply that grants. */
+void relay_arm(int in, int out, int remote);
+
+/* Relays in -> remote (up) and remote -> out (down). early: bytes that came with the request, sent
+ * up first; not kept. idle: seconds without progress either way, 0 = no limit. in and out may be
+ * one socket, two, pipes, terminals or files; flags of what is no socket are restored. All three
+ * descriptors are closed on return, cleanly or by reset as result->end says. Ends by RELAY_SIGNAL
+ * once net_stopped(). */
+void relay_run(int in, int out, int remote, const void *early, size_t early_length, unsigned idle,
+    struct relay_result *result);
+
+#endif

@@ -1,0 +1,29 @@
+/* Names to addresses within a limit: getaddrinfo(3) knows none, so a child calls it. */
+
+#ifndef RESOLVE_H
+#define RESOLVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct address;
+
+enum { RESOLVE_MOST = 16 }; /* addresses of a name that are looked at */
+
+enum resolve_status {
+	RESOLVE_OK,
+	RESOLVE_NONE,	 /* no such name, no address of that family, or only unspecified ones */
+	RESOLVE_TIMEOUT, /* the limit passed; the child is killed */
+	RESOLVE_LEFT,	 /* watch reset or closed fully meanwhile */
+	RESOLVE_STOPPED, /* net_stop() */
+	RESOLVE_SYSTEM	 /* no child, no pipe: errno */
+};
+
+/* Looks name up in the order of getaddrinfo(3) (RFC 6724); family AF_INET, AF_INET6, or
+ * AF_UNSPEC for both. 0.0.0.0 and :: (mapped too) are dropped. On RESOLVE_OK addresses holds
+ * *count of them, 1 to RESOLVE_MOST. The child is gone and reaped on return. watch: as net_dial().
+ */
+enum resolve_status resolve_name(const char *name, int family, int64_t deadline, int watch,
+    struct address addresses[RESOLVE_MOST], size_t *count);
+
+#endif
