@@ -1,3 +1,5 @@
+#define _POSIX_C_SOURCE 200809L
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -82,8 +84,9 @@ do_job(int fd, const unsigned char job[DEST_JOB])
 	}
 }
 
-/* A job that moves bytes gets a process of its own, so that two can run at the same time and blocking
- * calls will do. The other connections are closed in it: their end must not wait for this one. */
+/* A job that moves bytes gets a process of its own, so that two can run at the same time and
+ * blocking calls will do. The other connections are closed in it: their end must not wait for this
+ * one. */
 static void
 fork_worker(int fd, unsigned char job[DEST_JOB], int highest)
 {
@@ -176,7 +179,8 @@ dest_run(uint16_t port)
 	struct pending *table;
 	struct rlimit files;
 
-	/* epoll, not poll: thousands of idle sessions must cost the sessions beside them nothing here. */
+	/* epoll, not poll: thousands of idle sessions must cost the sessions beside them nothing
+	 * here. */
 	memset(&event, 0, sizeof event);
 	event.events = EPOLLIN;
 	event.data.fd = listener;
@@ -192,7 +196,8 @@ dest_run(uint16_t port)
 			stream_die("epoll_wait", errno);
 		for (i = 0; i < n; i++) {
 			int fd = events[i].data.fd;
-			if (fd == listener && (fd = accept_one(listener, epoll, table, files.rlim_cur)) < 0)
+			if (fd == listener &&
+			    (fd = accept_one(listener, epoll, table, files.rlim_cur)) < 0)
 				continue;
 			if (fd > highest)
 				highest = fd;

@@ -1,6 +1,8 @@
-/* What a session costs if nothing is done but the session: reads a SOCKS4 CONNECT request on fd 0 in
- * one read, connects, replies and exits. No list, no log, no limit, no relay: the mark that sessions a
- * second are held against, never a proxy to be used. Built with musl-gcc -static. */
+/* What a session costs if nothing is done but the session: reads a SOCKS4 CONNECT request on fd 0
+ * in one read, connects, replies and exits. No list, no log, no limit, no relay: the mark that
+ * sessions a second are held against, never a proxy to be used. Built with musl-gcc -static. */
+#define _POSIX_C_SOURCE 200809L
+
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,7 +11,7 @@
 int
 main(void)
 {
-	static const unsigned char granted[8] = {0, 90};
+	static const unsigned char granted[8] = { 0, 90 };
 	unsigned char request[512];
 	struct sockaddr_in to;
 	int fd;

@@ -1,4 +1,7 @@
-/* The load tool of the bench: the destination, and the clients that reach it with or without a relay. */
+/* The load tool of the bench: the destination, and the clients that reach it with or without a
+ * relay. */
+#define _POSIX_C_SOURCE 200809L
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -30,12 +33,13 @@ struct result {
 	double median;
 };
 
-static const char usage[] = "usage: load dest [port]\n"
-			    "       load [-s 4|5] [-r relay-port] -d destination-port [-t seconds] job\n"
-			    "jobs:  up MiB | down MiB | duplex MiB   prints MiB/s\n"
-			    "       rtt count                        prints the median in microseconds\n"
-			    "       sessions at-a-time seconds       prints sessions/s, median milliseconds\n"
-			    "       idle count                       holds them; on stdin: `pass MiB`\n";
+static const char usage[] =
+    "usage: load dest [port]\n"
+    "       load [-s 4|5] [-r relay-port] -d destination-port [-t seconds] job\n"
+    "jobs:  up MiB | down MiB | duplex MiB   prints MiB/s\n"
+    "       rtt count                        prints the median in microseconds\n"
+    "       sessions at-a-time seconds       prints sessions/s, median milliseconds\n"
+    "       idle count                       holds them; on stdin: `pass MiB`\n";
 
 static double
 now(void)
@@ -82,7 +86,8 @@ expect(int fd, const unsigned char *want, size_t length, const char *who)
 static void
 socks4(int fd, uint16_t port)
 {
-	unsigned char request[] = {4, 1, 0, 0, 127, 0, 0, 1, 'b', 'e', 'n', 'c', 'h', 0}, reply[8];
+	unsigned char request[] = { 4, 1, 0, 0, 127, 0, 0, 1, 'b', 'e', 'n', 'c', 'h', 0 },
+		      reply[8];
 
 	request[2] = (unsigned char)(port >> 8);
 	request[3] = (unsigned char)port;
@@ -95,8 +100,9 @@ socks4(int fd, uint16_t port)
 static void
 socks5(int fd, uint16_t port)
 {
-	static const unsigned char hello[] = {5, 1, 0}, welcome[] = {5, 0}, granted[] = {5, 0, 0, 1};
-	unsigned char request[] = {5, 1, 0, 1, 127, 0, 0, 1, 0, 0}, rest[6];
+	static const unsigned char hello[] = { 5, 1, 0 }, welcome[] = { 5, 0 },
+				   granted[] = { 5, 0, 0, 1 };
+	unsigned char request[] = { 5, 1, 0, 1, 127, 0, 0, 1, 0, 0 }, rest[6];
 
 	request[8] = (unsigned char)(port >> 8);
 	request[9] = (unsigned char)port;
@@ -140,7 +146,7 @@ send_job(int fd, char letter, uint64_t length)
 static void
 expect_done(int fd)
 {
-	static const unsigned char done[] = {DEST_DONE};
+	static const unsigned char done[] = { DEST_DONE };
 
 	expect(fd, done, sizeof done, "the destination did not confirm");
 }
@@ -163,8 +169,8 @@ move_bytes(int fd, char letter, uint64_t length)
 	}
 }
 
-/* The clock runs from the job's first byte until the last byte has been verified at the far end. For
- * duplex the figure is that of each direction. */
+/* The clock runs from the job's first byte until the last byte has been verified at the far end.
+ * For duplex the figure is that of each direction. */
 static void
 bulk(const struct path *path, char letter, uint64_t mib)
 {
@@ -215,8 +221,9 @@ round_trips(const struct path *path, size_t count)
 	close(fd);
 }
 
-/* A whole session: connect, request, reply, our end of input, the relay's, gone. So the work of ending
- * counts too, and a program that ends right after its reply can be measured by the same means. */
+/* A whole session: connect, request, reply, our end of input, the relay's, gone. So the work of
+ * ending counts too, and a program that ends right after its reply can be measured by the same
+ * means. */
 static double
 one_session(const struct path *path)
 {
@@ -237,7 +244,7 @@ static struct result
 session_worker(const struct path *path, double seconds)
 {
 	double start = now(), *samples = NULL;
-	struct result result = {0, 0};
+	struct result result = { 0, 0 };
 	size_t room = 0;
 
 	while (now() - start < seconds) {
@@ -257,7 +264,7 @@ session_worker(const struct path *path, double seconds)
 static void
 sessions(const struct path *path, unsigned at_a_time, unsigned seconds)
 {
-	struct result total = {0, 0}, one;
+	struct result total = { 0, 0 }, one;
 	double start = now(), elapsed;
 	unsigned i;
 	int channel[2], status;
@@ -324,7 +331,7 @@ run_job(const struct path *path, int argc, char **argv)
 	static const struct {
 		const char *name;
 		char letter;
-	} moves[] = {{"up", 'u'}, {"down", 'd'}, {"duplex", 'b'}};
+	} moves[] = { { "up", 'u' }, { "down", 'd' }, { "duplex", 'b' } };
 	size_t i;
 
 	for (i = 0; i < sizeof moves / sizeof *moves; i++)
@@ -346,7 +353,7 @@ run_job(const struct path *path, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct path path = {0, 0, 0};
+	struct path path = { 0, 0, 0 };
 	unsigned limit = 60;
 	int c;
 
@@ -373,7 +380,8 @@ main(int argc, char **argv)
 		}
 	if (path.relay == 0)
 		path.relay = path.destination;
-	/* A relay that hangs (some do under duplex load) becomes exit status 3, not a bench that hangs. */
+	/* A relay that hangs (some do under duplex load) becomes exit status 3, not a bench that
+	 * hangs. */
 	signal(SIGALRM, timed_out);
 	alarm(limit);
 	if (path.destination == 0 || run_job(&path, argc - optind, argv + optind) < 0) {

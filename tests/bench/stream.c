@@ -1,3 +1,5 @@
+#define _POSIX_C_SOURCE 200809L
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -8,9 +10,9 @@
 
 #include "stream.h"
 
-/* The period is prime, so that a block lost, doubled or swapped by a relay, whose buffers are powers
- * of two, shifts the pattern; any offset finds a whole chunk in one piece, so comparing is one
- * memcmp() and sending needs no copy. */
+/* The period is prime, so that a block lost, doubled or swapped by a relay, whose buffers are
+ * powers of two, shifts the pattern; any offset finds a whole chunk in one piece, so comparing is
+ * one memcmp() and sending needs no copy. */
 enum { PERIOD = 65521, CHUNK = 1 << 18, DOWN_OFFSET = 30011 };
 
 static unsigned char pattern[PERIOD + CHUNK];
@@ -141,7 +143,7 @@ stream_duplex(int fd, enum stream_direction out, uint64_t length)
 	uint64_t sent = 0, got = 0;
 
 	while (sent < length || got < length) {
-		struct pollfd p = {fd, 0, 0};
+		struct pollfd p = { fd, 0, 0 };
 		size_t moved = 0, n;
 
 		if (sent < length) {
