@@ -1,0 +1,253 @@
+/* struct ucred is Linux's own. */
+#define _GNU_SOURCE
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "ident.h"
+#include "net.h"
+
+enum { IDENT_PORT = 113 };
+
+/* ---- the reply, RFC 1413 section 4 and the formal grammar in section 6 ---- */
+
+/* What of the line has not been read yet. */
+struct rest {
+	const char *at, *end;
+};
+
+static void
+skip_blanks(struct rest *rest)
+{
+	while (rest->at < rest->end && (*rest->at == ' ' || *rest->at == '\t'))
+		rest->at++;
+}
+
+static bool
+take(struct rest *rest, char separator)
+{
+	skip_blanks(rest);
+	if (rest->at == rest->end || *rest->at != separator)
+		return false;
+	rest->at++;
+	return true;
+}
+
+/* True where this port comes next, in at most five digits. */
+static bool
+take_port(struct rest *rest, unsigned port)
+{
+	unsigned value = 0;
+	int digits;
+
+	skip_blanks(rest);
+	for (digits = 0; rest->at < rest->end && *rest->at >= '0' && *rest->at <= '9'; digits++) {
+		if (digits == 5)
+			return false;
+		value = value * 10 + (unsigned)(*rest->at++ - '0');
+	}
+	return digits > 0 && value == port;
+}
+
+/* What stands before the next colon, or the next comma too, without blanks around it. The
+ * separator stays. False where that is nothing, or no separator follows. */
+static bool
+take_token(struct rest *rest, bool comma_ends, struct rest *token)
+{
+	skip_blanks(rest);
+	token->at = rest->at;
+	while (rest->at < rest->end && *rest->at != ':' && !(comma_ends && *rest->at == ','))
+		rest->at++;
+	token->end = rest->at;
+	while (token->end > token->at && (token->end[-1] == ' ' || token->end[-1] == '\t'))
+		token->end--;
+	return token->end > token->at && rest->at < rest->end;
+}
+
+static bool
+is_word(const struct rest *token, const char *word)
+{
+	size_t length = (size_t)(token->end - token->at);
+
+	return length == strlen(word) && strncasecmp(token->at, word, length) == 0;
+}
+
+/* The part of a USERID reply before the user: "UNIX", or "UNIX, US-ASCII". The string that
+ * stands behind OTHER is no user's name (section 5.1, opsys). */
+static bool
+take_system(struct rest *rest)
+{
+	struct rest opsys, charset;
+
+	if (!take_token(rest, true, &opsys) || is_word(&opsys, "OTHER"))
+		return false;
+	return !take(rest, ',') || take_token(rest, false, &charset);
+}
+
+int
+ident_parse_reply(const char *line, size_t length, unsigned port_there, unsigned port_here,
+    char user[IDENT_USER + 1])
+{
+	struct rest rest = { line, line + length }, type;
+
+	user[0] = '\0';
+	if (length > IDENT_LINE || memchr(line, '\0', length) != NULL ||
+	    memchr(line, '\r', length) != NULL)
+		return -1;
+	if (!take_port(&rest, port_there) || !take(&rest, ',') || !take_port(&rest, port_here) ||
+	    !take(&rest, ':'))
+		return -1;
+	/* The other reply type is ERROR, and every error means: nobody to be named. */
+	if (!take_token(&rest, false, &type) || !is_word(&type, "USERID") || !take(&rest, ':'))
+		return -1;
+	if (!take_system(&rest) || !take(&rest, ':'))
+		return -1;
+	skip_blanks(&rest);
+	length = (size_t)(rest.end - rest.at);
+	if (length == 0 || length > IDENT_USER)
+		return -1;
+	memcpy(user, rest.at, length); /* blanks at its end belong to the user */
+	user[length] = '\0';
+	return 0;
+}
+
+/* ---- the query ---- */
+
+/* Reads up to LF; a CR before it is dropped. The line's length, or -1: too long, ended before,
+ * or not all there by the deadline. */
+static ssize_t
+read_line(int fd, char *line, size_t size, int64_t deadline)
+{
+	size_t length = 0;
+
+	while (length < size) {
+		ssize_t got = net_read(fd, line + length, size - length, deadline);
+		const char *end;
+
+		if (got <= 0)
+			return -1;
+		end = memchr(line + length, '\n', (size_t)got);
+		length += (size_t)got;
+		if (end != NULL) {
+			if (end > line && end[-1] == '\r')
+				end--;
+			return end - line;
+		}
+		/* net_read() looks at the clock only where it has to wait. */
+		if (net_now() >= deadline)
+			return -1;
+	}
+	return -1;
+}
+
+static int
+ask(int fd, unsigned port_there, unsigned port_here, int64_t deadline, char *user)
+{
+	char line[IDENT_LINE + 2]; /* CR LF */
+	int written = snprintf(line, sizeof line, "%u, %u\r\n", port_there, port_here);
+	ssize_t length;
+
+	if (net_write(fd, line, (size_t)written, deadline) == -1)
+		return -1;
+	length = read_line(fd, line, sizeof line, deadline);
+	if (length == -1)
+		return -1;
+	return ident_parse_reply(line, (size_t)length, port_there, port_here, user);
+}
+
+int
+ident_query(const struct endpoint *source, const struct endpoint *here, int64_t deadline,
+    char user[IDENT_USER + 1])
+{
+	struct endpoint identd = { source->address, IDENT_PORT };
+	struct address sources[2] = { { 0 }, { 0 } };
+	size_t winner;
+	int fd, result;
+
+	user[0] = '\0';
+	/* Only a PROXY header can say so. Unspecified addresses would have us ask ourselves, or
+	 * from an address that the client never saw. */
+	if (source->address.family != here->address.family ||
+	    address_is_unspecified(&source->address) || address_is_unspecified(&here->address))
+		return -1;
+	/* identd looks the connection up by both its ends, so ours has to be the one it saw. */
+	sources[here->address.family == AF_INET6] = here->address;
+	fd = net_dial(&identd, 1, sources, deadline, -1, &winner);
+	if (fd == -1)
+		return -1;
+	result = ask(fd, source->port, here->port, deadline, user);
+	close(fd);
+	return result;
+}
+
+/* ---- without a network ---- */
+
+#if defined __linux__ && defined SO_PEERCRED
+static int
+peer_uid(int fd, uid_t *uid)
+{
+	struct ucred credentials;
+	socklen_t length = sizeof credentials;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == -1)
+		return -1;
+	*uid = credentials.uid;
+	return 0;
+}
+#elif defined __APPLE__ || defined __FreeBSD__ || defined __NetBSD__ || defined __OpenBSD__ ||     \
+    defined __DragonFly__
+int getpeereid(int, uid_t *, gid_t *); /* hidden by _XOPEN_SOURCE */
+
+static int
+peer_uid(int fd, uid_t *uid)
+{
+	gid_t gid;
+
+	return getpeereid(fd, uid, &gid);
+}
+#else
+static int
+peer_uid(int fd, uid_t *uid)
+{
+	(void)fd;
+	(void)uid;
+	return -1;
+}
+#endif
+
+static bool
+is_unix_socket(int fd)
+{
+	struct sockaddr_storage own = { .ss_family = AF_UNSPEC };
+	socklen_t length = sizeof own;
+
+	return getsockname(fd, (struct sockaddr *)&own, &length) == 0 && own.ss_family == AF_UNIX;
+}
+
+int
+ident_local(int fd, char user[IDENT_USER + 1])
+{
+	uid_t uid = getuid();
+	const struct passwd *entry;
+	size_t length;
+
+	user[0] = '\0';
+	if (is_unix_socket(fd) && peer_uid(fd, &uid) == -1)
+		return -1;
+	entry = getpwuid(uid);
+	if (entry == NULL)
+		return -1;
+	length = strlen(entry->pw_name);
+	if (length == 0 || length > IDENT_USER)
+		return -1;
+	memcpy(user, entry->pw_name, length + 1);
+	return 0;
+}

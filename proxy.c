@@ -1,0 +1,260 @@
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "address.h"
+#include "proxy.h"
+
+static const char v1_start[] = "PROXY ";
+static const unsigned char v2_start[12] = "\r\n\r\n\0\r\nQUIT\n";
+
+/* Version 2: offsets, and what may stand there. */
+enum { AT_COMMAND = 12, AT_FAMILY = 13, AT_LENGTH = 14, AT_BLOCK = PROXY_V2_HEAD };
+enum { LOCAL = 0x20, PROXY = 0x21 };
+enum { UNSPEC = 0x00, TCP4 = 0x11, TCP6 = 0x21 };
+enum { TLV_HEAD = 3, TLV_CRC32C = 0x03, CRC_LENGTH = 4 };
+
+/* ---- version 1: one line of text ---- */
+
+/* A field of the line, from offset to the given end byte, copied to text; offset moves behind
+ * that byte. BAD as soon as a byte is not one of allowed or there are too many (most, without
+ * the end). */
+static enum proxy_status
+field(const unsigned char *bytes, size_t length, size_t *offset, const char *allowed, char end,
+    size_t most, char *text)
+{
+	size_t i, room = length - *offset;
+	const unsigned char *start = bytes + *offset;
+
+	for (i = 0; i < room && start[i] != (unsigned char)end; i++) {
+		if (i == most || memchr(allowed, start[i], strlen(allowed)) == NULL)
+			return PROXY_BAD;
+		text[i] = (char)start[i];
+	}
+	if (i == room)
+		return PROXY_MORE;
+	text[i] = '\0';
+	*offset += i + 1;
+	return PROXY_OK;
+}
+
+static enum proxy_status
+v1_address(
+    const unsigned char *bytes, size_t length, size_t *offset, int family, struct address *address)
+{
+	unsigned char octets[16];
+	char text[INET6_ADDRSTRLEN];
+	enum proxy_status status = family == AF_INET
+	    ? field(bytes, length, offset, "0123456789.", ' ', 15, text)
+	    : field(bytes, length, offset, "0123456789abcdefABCDEF:.", ' ', sizeof text - 1, text);
+
+	if (status != PROXY_OK)
+		return status;
+	if (inet_pton(family, text, octets) != 1)
+		return PROXY_BAD;
+	address_set(address, family, octets);
+	return PROXY_OK;
+}
+
+static enum proxy_status
+v1_port(const unsigned char *bytes, size_t length, size_t *offset, char end, unsigned *port)
+{
+	char text[6];
+	enum proxy_status status = field(bytes, length, offset, "0123456789", end, 5, text);
+
+	if (status != PROXY_OK)
+		return status;
+	if (text[0] == '0' && text[1] != '\0')
+		return PROXY_BAD;
+	return address_parse_port(text, 0, port) == 0 ? PROXY_OK : PROXY_BAD;
+}
+
+static enum proxy_status
+v1_pair(const unsigned char *bytes, size_t length, int family, struct proxy_header *header,
+    size_t *offset)
+{
+	enum proxy_status status;
+
+	status = v1_address(bytes, length, offset, family, &header->source.address);
+	if (status == PROXY_OK)
+		status = v1_address(bytes, length, offset, family, &header->destination.address);
+	if (status == PROXY_OK)
+		status = v1_port(bytes, length, offset, ' ', &header->source.port);
+	if (status == PROXY_OK)
+		status = v1_port(bytes, length, offset, '\r', &header->destination.port);
+	if (status != PROXY_OK)
+		return status;
+	if (*offset == length)
+		return PROXY_MORE;
+	return bytes[(*offset)++] == '\n' ? PROXY_OK : PROXY_BAD;
+}
+
+/* Whatever follows UNKNOWN is ignored up to CR LF (proxy-protocol.txt section 2.1). */
+static enum proxy_status
+v1_rest(const unsigned char *bytes, size_t length, size_t *offset)
+{
+	for (; *offset + 1 < length; ++*offset)
+		if (bytes[*offset] == '\r' && bytes[*offset + 1] == '\n') {
+			*offset += 2;
+			return PROXY_OK;
+		}
+	return PROXY_MORE;
+}
+
+/* True where what has come so far is the start of word; offset then moves behind it. */
+static bool
+starts(const unsigned char *bytes, size_t length, size_t *offset, const char *word)
+{
+	size_t room = length - *offset, size = strlen(word);
+
+	if (size > room)
+		size = room;
+	if (memcmp(bytes + *offset, word, size) != 0)
+		return false;
+	*offset += size;
+	return true;
+}
+
+static enum proxy_status
+v1_decode(const unsigned char *bytes, size_t length, struct proxy_header *header, size_t *used)
+{
+	enum proxy_status status;
+	size_t seen = length > PROXY_V1_MOST ? PROXY_V1_MOST : length;
+
+	*used = 0;
+	if (!starts(bytes, seen, used, v1_start))
+		return PROXY_BAD;
+	if (starts(bytes, seen, used, "TCP4 "))
+		status = v1_pair(bytes, seen, AF_INET, header, used);
+	else if (starts(bytes, seen, used, "TCP6 "))
+		status = v1_pair(bytes, seen, AF_INET6, header, used);
+	else if (starts(bytes, seen, used, "UNKNOWN"))
+		status = v1_rest(bytes, seen, used);
+	else
+		status = PROXY_BAD;
+	return status == PROXY_MORE && length >= PROXY_V1_MOST ? PROXY_BAD : status;
+}
+
+/* ---- version 2: binary ---- */
+
+/* CRC32c (RFC 3720, reflected 0x82f63b78) of bytes, those of the checksum itself taken as zero. */
+static uint32_t
+crc32c(const unsigned char *bytes, size_t length, size_t checksum)
+{
+	uint32_t crc = 0xffffffff;
+	size_t i;
+	int bit;
+
+	for (i = 0; i < length; i++) {
+		if (i < checksum || i >= checksum + CRC_LENGTH)
+			crc ^= bytes[i];
+		for (bit = 0; bit < 8; bit++)
+			crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+	}
+	return ~crc;
+}
+
+static bool
+crc_is_right(const unsigned char *bytes, size_t length, size_t checksum)
+{
+	const unsigned char *at = bytes + checksum;
+
+	return crc32c(bytes, length, checksum) ==
+	    ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]);
+}
+
+/* Walks the TLVs of a header of total bytes, from offset, as far as they have come. */
+static enum proxy_status
+v2_extras(const unsigned char *bytes, size_t length, size_t offset, size_t total)
+{
+	size_t size, checksum = 0;
+
+	for (; offset < total; offset += size) {
+		if (total - offset < TLV_HEAD)
+			return PROXY_BAD;
+		if (length < offset + TLV_HEAD)
+			return PROXY_MORE;
+		size = (size_t)(bytes[offset + 1] << 8 | bytes[offset + 2]) + TLV_HEAD;
+		if (size > total - offset)
+			return PROXY_BAD;
+		if (bytes[offset] == TLV_CRC32C) {
+			/* A second one could not be right: each covers the other. */
+			if (size != TLV_HEAD + CRC_LENGTH || checksum != 0)
+				return PROXY_BAD;
+			checksum = offset + TLV_HEAD;
+		}
+	}
+	if (length < total)
+		return PROXY_MORE;
+	return checksum == 0 || crc_is_right(bytes, total, checksum) ? PROXY_OK : PROXY_BAD;
+}
+
+static void
+v2_endpoint(
+    struct endpoint *endpoint, int family, const unsigned char *octets, const unsigned char *port)
+{
+	address_set(&endpoint->address, family, octets);
+	endpoint->port = (unsigned)(port[0] << 8 | port[1]);
+}
+
+static enum proxy_status
+v2_addresses(const unsigned char *bytes, size_t length, size_t total, struct proxy_header *header)
+{
+	int family = bytes[AT_FAMILY] == TCP4 ? AF_INET : AF_INET6;
+	size_t size = family == AF_INET ? 4 : 16;
+	const unsigned char *ports = bytes + AT_BLOCK + 2 * size;
+	size_t end = AT_BLOCK + 2 * size + 4;
+
+	if (total < end)
+		return PROXY_BAD;
+	if (length < end)
+		return PROXY_MORE;
+	v2_endpoint(&header->source, family, bytes + AT_BLOCK, ports);
+	v2_endpoint(&header->destination, family, bytes + AT_BLOCK + size, ports + 2);
+	return v2_extras(bytes, length, end, total);
+}
+
+static enum proxy_status
+v2_decode(const unsigned char *bytes, size_t length, struct proxy_header *header, size_t *used)
+{
+	bool local = length > AT_COMMAND && bytes[AT_COMMAND] == LOCAL;
+	unsigned char family = length > AT_FAMILY ? bytes[AT_FAMILY] : UNSPEC;
+
+	if (memcmp(bytes, v2_start, length < sizeof v2_start ? length : sizeof v2_start) != 0)
+		return PROXY_BAD;
+	if (length > AT_COMMAND && !local && bytes[AT_COMMAND] != PROXY)
+		return PROXY_BAD;
+	if (!local && family != UNSPEC && family != TCP4 && family != TCP6)
+		return PROXY_BAD;
+	/* The high byte alone may already say too much. */
+	if (length > AT_LENGTH && bytes[AT_LENGTH] << 8 > PROXY_V2_MOST - PROXY_V2_HEAD)
+		return PROXY_BAD;
+	if (length < PROXY_V2_HEAD)
+		return PROXY_MORE;
+	*used = (size_t)(bytes[AT_LENGTH] << 8 | bytes[AT_LENGTH + 1]) + PROXY_V2_HEAD;
+	if (*used > PROXY_V2_MOST)
+		return PROXY_BAD;
+	if (local) /* a health check, say: its block is to be discarded unread */
+		return length < *used ? PROXY_MORE : PROXY_OK;
+	if (family == UNSPEC)
+		return v2_extras(bytes, length, AT_BLOCK, *used);
+	return v2_addresses(bytes, length, *used, header);
+}
+
+enum proxy_status
+proxy_decode(const unsigned char *bytes, size_t length, struct proxy_header *header, size_t *used)
+{
+	enum proxy_status status;
+
+	memset(header, 0, sizeof *header);
+	if (length == 0)
+		return PROXY_MORE;
+	status = bytes[0] == v2_start[0] ? v2_decode(bytes, length, header, used)
+					 : v1_decode(bytes, length, header, used);
+	if (status != PROXY_OK)
+		memset(header, 0, sizeof *header); /* half a header names nobody */
+	return status;
+}
