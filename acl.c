@@ -1,0 +1,259 @@
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "acl.h"
+#include "address.h"
+#include "aclrule.h"
+#include "socks4.h"
+
+enum { LARGEST = 16 * 1024 * 1024 }; /* bytes of a list: room for half a million rules */
+
+static const char builtin[] = "permit from 127.0.0.0/8,::1";
+
+/* Reads all of fd: in one read where its size is known, and a second one finds the end. The text,
+ * which the caller frees, with a NUL behind it; or NULL with errno. */
+static char *
+read_all(int fd, size_t *length)
+{
+	struct stat status;
+	size_t room = 4096;
+	char *text = NULL, *more;
+	ssize_t got = 0;
+
+	if (fstat(fd, &status) == 0 && status.st_size > 0 && status.st_size <= LARGEST)
+		room = (size_t)status.st_size + 2;
+	for (*length = 0; *length <= LARGEST; *length += (size_t)got) {
+		if (text == NULL || *length + 1 == room) {
+			room = text == NULL ? room : room * 2;
+			more = realloc(text, room);
+			if (more == NULL)
+				goto failed;
+			text = more;
+		}
+		do
+			got = read(fd, text + *length, room - 1 - *length);
+		while (got == -1 && errno == EINTR);
+		if (got == -1)
+			goto failed;
+		if (got == 0) {
+			text[*length] = '\0';
+			return text;
+		}
+	}
+	errno = EFBIG;
+failed:
+	free(text); /* leaves errno alone */
+	return NULL;
+}
+
+static char *
+read_file(const char *path, size_t *length)
+{
+	int fd = open(path, O_RDONLY | O_NOCTTY), error;
+	char *text;
+
+	if (fd == -1)
+		return NULL;
+	text = read_all(fd, length);
+	error = errno;
+	close(fd);
+	errno = error;
+	return text;
+}
+
+struct acl *
+acl_load(const char *path, void (*complain)(const char *message))
+{
+	struct acl *acl = calloc(1, sizeof *acl);
+	char message[4352];
+
+	if (acl != NULL && path != NULL) {
+		acl->text = read_file(path, &acl->length);
+	} else if (acl != NULL) {
+		acl->text = strdup(builtin);
+		acl->length = sizeof builtin - 1;
+	}
+	if (path == NULL)
+		path = "built-in";
+	if (acl == NULL || acl->text == NULL) {
+		snprintf(message, sizeof message, "%s: %s", path, strerror(errno));
+		complain(message);
+	} else if (aclparse_text(acl, path, complain)) {
+		return acl;
+	}
+	acl_free(acl);
+	return NULL;
+}
+
+void
+acl_free(struct acl *acl)
+{
+	if (acl == NULL)
+		return;
+	free(acl->items);
+	free(acl->rules);
+	free(acl->text);
+	free(acl);
+}
+
+/* Whether a request's addresses are internal, found out at most once. MAYBE: not known yet. */
+struct internals {
+	enum match source, destination;
+};
+
+static bool
+is_internal(const struct address *address, enum match *known)
+{
+	if (*known == MAYBE)
+		*known = address_is_internal(address) ? YES : NO;
+	return *known == YES;
+}
+
+/* The best that any item of one list gives. */
+static enum match
+match_list(const struct acl *acl, const struct rule *rule, int criterion,
+    const struct acl_request *request)
+{
+	unsigned i, count = rule->lists[criterion].count;
+	enum match match, best = count == 0 ? YES : NO;
+
+	for (i = 0; i < count && best != YES; i++) {
+		match = aclitem_match(
+		    criterion, &acl->items[rule->lists[criterion].first + i], request);
+		if (match > best)
+			best = match;
+	}
+	return best;
+}
+
+/* "Any caller" (BIND to 0.0.0.0) is permitted by name only. */
+static bool
+permits_unspecified(const struct acl *acl, const struct rule *rule, const struct address *address)
+{
+	const struct item *item;
+	unsigned i;
+
+	for (i = 0; i < rule->lists[RULE_TO].count; i++) {
+		item = &acl->items[rule->lists[RULE_TO].first + i];
+		if (aclitem_is_unspecified(item) && address_in_prefix(address, &item->is.prefix))
+			return true;
+	}
+	return false;
+}
+
+static enum match
+match_rule(const struct acl *acl, const struct rule *rule, const struct acl_request *request,
+    struct internals *internals)
+{
+	enum match from, to;
+
+	if ((rule->command != 0 && rule->command != request->command) ||
+	    match_list(acl, rule, RULE_PORT, request) == NO ||
+	    match_list(acl, rule, RULE_USER, request) == NO)
+		return NO;
+	from = match_list(acl, rule, RULE_FROM, request);
+	to = match_list(acl, rule, RULE_TO, request);
+	if (from == NO || to == NO)
+		return NO;
+	if (rule->permit && request->address != NULL && address_is_unspecified(request->address) &&
+	    !permits_unspecified(acl, rule, request->address))
+		return NO;
+	if (from == INTERNAL && !is_internal(request->source, &internals->source))
+		return NO;
+	if (to != INTERNAL)
+		return to;
+	return is_internal(request->address, &internals->destination) ? YES : NO;
+}
+
+struct acl_decision
+acl_judge(const struct acl *acl, const struct acl_request *request)
+{
+	struct internals internals = { MAYBE, MAYBE };
+	struct acl_decision decision = { ACL_DENY, 0, ACL_IDENT_DEFAULT };
+	bool certain = true;
+	size_t i;
+
+	for (i = 0; i < acl->rule_count; i++) {
+		const struct rule *rule = &acl->rules[i];
+		enum match match = match_rule(acl, rule, request, &internals);
+
+		certain = certain && match != MAYBE;
+		if (match == YES || (match == MAYBE && rule->permit)) {
+			if (rule->permit)
+				decision.verdict =
+				    request->address != NULL ? ACL_PERMIT : ACL_LOOKUP;
+			decision.line = certain ? rule->line : 0;
+			decision.ident = certain ? rule->ident : ACL_IDENT_DEFAULT;
+			break;
+		}
+	}
+	return decision;
+}
+
+const char *
+acl_text(const struct acl *acl, unsigned line, char *text, size_t size)
+{
+	struct word rest, word;
+	size_t i, length = 0;
+
+	*text = '\0';
+	for (i = 0; i < acl->rule_count && acl->rules[i].line != line; i++)
+		;
+	if (i == acl->rule_count)
+		return text;
+	for (rest = acl->rules[i].text; length < size && aclparse_word(&rest, &word);)
+		length += (size_t)snprintf(text + length, size - length, "%s%.*s",
+		    length > 0 ? " " : "", (int)word.length, word.text);
+	return text;
+}
+
+struct prefix *
+acl_prefixes(const char *list, size_t *count, const char **message)
+{
+	struct prefix *prefixes;
+	char element[64];
+	size_t length, commas = 0;
+	const char *p;
+
+	for (p = list; *p != '\0'; p++)
+		commas += *p == ',';
+	prefixes = calloc(commas + 1, sizeof *prefixes);
+	*message = prefixes == NULL ? strerror(errno) : NULL;
+	for (*count = 0; *message == NULL && *count <= commas; list += length + 1) {
+		length = strcspn(list, ",");
+		if (length == 0) {
+			*message = "has an empty element";
+		} else if (length >= sizeof element) {
+			*message = "is not an address";
+		} else {
+			memcpy(element, list, length);
+			element[length] = '\0';
+			*message = address_parse_prefix(element, &prefixes[(*count)++]);
+		}
+	}
+	if (*message == NULL)
+		return prefixes;
+	free(prefixes);
+	return NULL;
+}
+
+bool
+acl_canonical_name(const char *name, char *canonical)
+{
+	size_t length = strlen(name);
+
+	if (length > 0 && name[length - 1] == '.')
+		length--;
+	if (length == 0 || length > SOCKS4_FIELD || name[length - 1] == '.')
+		return false;
+	memcpy(canonical, name, length);
+	canonical[length] = '\0';
+	return true;
+}

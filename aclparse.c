@@ -1,0 +1,229 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "acl.h"
+#include "address.h"
+#include "aclrule.h"
+#include "socks4.h"
+
+struct parser {
+	struct acl *acl;
+	unsigned line;
+	struct word subject; /* what a message is about */
+	bool ident;	     /* the rule has said ident */
+};
+
+bool
+aclparse_word(struct word *line, struct word *word)
+{
+	const char *p = line->text, *end = line->text + line->length;
+
+	while (p < end && (*p == ' ' || *p == '\t'))
+		p++;
+	word->text = p;
+	while (p < end && *p != ' ' && *p != '\t' && *p != '#')
+		p++;
+	word->length = (size_t)(p - word->text);
+	line->text = p;
+	line->length = (size_t)(end - p);
+	return word->length > 0;
+}
+
+/* Makes room for one more element, twice as much each time: a small list stays small. NULL
+ * where there is no memory; the array is then as before. */
+static void *
+with_room(void *array, size_t count, size_t *room, size_t size)
+{
+	size_t more = *room == 0 ? 16 : *room * 2;
+
+	if (count < *room)
+		return array;
+	array = realloc(array, more * size);
+	if (array != NULL)
+		*room = more;
+	return array;
+}
+
+/* What follows parses like this: NULL where it is right, else the end of a sentence of which
+ * parser->subject is the beginning. */
+static const char *
+parse_list(struct parser *parser, struct rule *rule, int criterion, struct word list)
+{
+	struct acl *acl = parser->acl;
+	struct word element = { list.text, 0 };
+	const char *comma, *end = list.text + list.length, *message;
+	struct item *items;
+
+	rule->lists[criterion].first = (unsigned)acl->item_count;
+	for (;; element.text = comma + 1) {
+		comma = memchr(element.text, ',', (size_t)(end - element.text));
+		element.length = (size_t)((comma != NULL ? comma : end) - element.text);
+		parser->subject = element.length > 0 ? element : list;
+		if (element.length == 0)
+			return "has an empty element";
+		items = with_room(acl->items, acl->item_count, &acl->item_room, sizeof *items);
+		if (items == NULL)
+			return "does not fit into memory";
+		acl->items = items;
+		message = aclitem_parse(criterion, element, &items[acl->item_count]);
+		if (message != NULL)
+			return message;
+		acl->item_count++;
+		rule->lists[criterion].count++;
+		if (comma == NULL)
+			return NULL;
+	}
+}
+
+static const char *
+parse_ident(struct parser *parser, struct rule *rule, struct word mode)
+{
+	if (!rule->permit)
+		return "belongs in permit rules only";
+	parser->ident = true;
+	parser->subject = mode;
+	if (aclitem_is(mode, "off"))
+		rule->ident = ACL_IDENT_OFF;
+	else if (aclitem_is(mode, "ask"))
+		rule->ident = ACL_IDENT_ASK;
+	else if (aclitem_is(mode, "require"))
+		rule->ident = ACL_IDENT_REQUIRE;
+	else
+		return "is not an ident mode (off, ask or require)";
+	return NULL;
+}
+
+/* Index of the word in the criteria, RULE_LISTS for ident, -1 for no criterion. */
+static int
+criterion_of(struct word word)
+{
+	static const char *const criteria[] = { [RULE_FROM] = "from",
+		[RULE_USER] = "user",
+		[RULE_TO] = "to",
+		[RULE_PORT] = "port",
+		[RULE_LISTS] = "ident" };
+	int i;
+
+	for (i = RULE_LISTS; i >= 0; i--)
+		if (aclitem_is(word, criteria[i]))
+			break;
+	return i;
+}
+
+static const char *
+parse_criterion(struct parser *parser, struct rule *rule, struct word word, struct word *line)
+{
+	struct word value;
+	int criterion = criterion_of(word);
+
+	parser->subject = word;
+	if (aclitem_is(word, "connect") || aclitem_is(word, "bind"))
+		return "is in the wrong place: it follows permit or deny";
+	if (criterion == -1)
+		return "is not a known word";
+	if (criterion == RULE_LISTS ? parser->ident : rule->lists[criterion].count > 0)
+		return "stands twice";
+	if (!aclparse_word(line, &value))
+		return "has no value";
+	/* A user may well be called `port`, nothing else may. */
+	if (criterion != RULE_USER && criterion_of(value) != -1)
+		return "has no value";
+	if (criterion == RULE_LISTS)
+		return parse_ident(parser, rule, value);
+	return parse_list(parser, rule, criterion, value);
+}
+
+static const char *
+parse_action(struct parser *parser, struct rule *rule, struct word action, struct word *line)
+{
+	struct word rest = *line, word;
+
+	parser->subject = action;
+	rule->permit = aclitem_is(action, "permit");
+	if (!rule->permit && !aclitem_is(action, "deny"))
+		return "is neither permit nor deny";
+	if (aclparse_word(&rest, &word)) {
+		if (aclitem_is(word, "connect"))
+			rule->command = SOCKS4_CONNECT;
+		else if (aclitem_is(word, "bind"))
+			rule->command = SOCKS4_BIND;
+		if (rule->command != 0)
+			*line = rest;
+	}
+	return NULL;
+}
+
+static const char *
+parse_line(struct parser *parser, struct word line)
+{
+	struct acl *acl = parser->acl;
+	struct rule rule = { .text = line, .line = parser->line }, *rules;
+	struct word action, word;
+	const char *message;
+
+	parser->ident = false;
+	parser->subject = (struct word){ "line", 4 };
+	if (memchr(line.text, '\0', line.length) != NULL)
+		return "contains a NUL byte";
+	if (memchr(line.text, '\r', line.length) != NULL)
+		return "contains a carriage return";
+	if (!aclparse_word(&line, &action))
+		return NULL;
+	message = parse_action(parser, &rule, action, &line);
+	while (message == NULL && aclparse_word(&line, &word))
+		message = parse_criterion(parser, &rule, word, &line);
+	if (message != NULL)
+		return message;
+	parser->subject = action;
+	if (rule.permit && rule.lists[RULE_FROM].count == 0)
+		return "needs a from (from any, if everybody is meant)";
+	rules = with_room(acl->rules, acl->rule_count, &acl->rule_room, sizeof *rules);
+	if (rules == NULL)
+		return "does not fit into memory";
+	acl->rules = rules;
+	rules[acl->rule_count++] = rule;
+	return NULL;
+}
+
+/* The subject comes from a file that may be anything, the message goes to terminals. */
+static void
+report(const struct parser *parser, const char *path, const char *message,
+    void (*complain)(const char *message))
+{
+	char subject[64], text[4608];
+	size_t i;
+
+	for (i = 0; i < parser->subject.length && i < sizeof subject - 1; i++) {
+		subject[i] = parser->subject.text[i];
+		if (subject[i] <= ' ' || subject[i] > '~')
+			subject[i] = '?';
+	}
+	subject[i] = '\0';
+	snprintf(text, sizeof text, "%s:%u: %s%s %s", path, parser->line, subject,
+	    i < parser->subject.length ? "..." : "", message);
+	complain(text);
+}
+
+bool
+aclparse_text(struct acl *acl, const char *path, void (*complain)(const char *message))
+{
+	struct parser parser = { .acl = acl };
+	const char *newline, *end = acl->text + acl->length, *message;
+	struct word line = { acl->text, 0 };
+	bool right = true;
+
+	for (; line.text < end; line.text = newline + 1) {
+		newline = memchr(line.text, '\n', (size_t)(end - line.text));
+		if (newline == NULL)
+			newline = end; /* text[length] is there: a NUL */
+		line.length = (size_t)(newline - line.text);
+		parser.line++;
+		message = parse_line(&parser, line);
+		if (message != NULL) {
+			report(&parser, path, message, complain);
+			right = false;
+		}
+	}
+	return right;
+}
