@@ -10,8 +10,11 @@
 
 struct address;
 struct endpoint;
+struct pollfd;
 
 #define NET_FOREVER INT64_MAX
+
+enum { NET_CANDIDATES = 16 }; /* net_dial() tries no more */
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 int64_t net_now(void);
@@ -36,13 +39,18 @@ int net_write(int fd, const void *bytes, size_t length, int64_t deadline);
 void net_stop(void);
 bool net_stopped(void);
 
+/* Whether what poll(2) said of a watched fd (events 0) means that a client has reset or closed
+ * fully. Takes what is no socket out of the watch. */
+bool net_has_left(struct pollfd *watch);
+
 /* A TCP connection to the first of the candidates that stands, raced as RFC 8305 does: families
  * alternate, 250 ms apart or at once after a failure. From sources[0] (IPv4) or sources[1]
- * (IPv6) where their family is set. watch: fd of a client whose reset or full close ends it
- * (ECANCELED), or -1. Returns a non-blocking close-on-exec fd that the caller owns, with *winner
- * the candidate's index; or -1 with errno of the last attempt, ETIMEDOUT at the deadline (then
- * *winner names the candidate that failed last). */
-int net_dial(const struct endpoint *candidates, size_t count, const struct address sources[2],
+ * (IPv6) where their family is set; NULL: from any. The first NET_CANDIDATES are tried. watch: fd
+ * of a client whose reset or full close ends it (ECANCELED), or -1. Returns a non-blocking
+ * close-on-exec fd that the caller owns, with *winner the candidate's index; or -1 with errno of
+ * the last attempt, ETIMEDOUT at the deadline (then *winner names the candidate that failed last).
+ */
+int net_dial(const struct endpoint *candidates, size_t count, const struct address *sources,
     int64_t deadline, int watch, size_t *winner);
 
 /* The local address that the kernel would use towards this one: a datagram socket is asked,

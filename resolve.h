@@ -20,10 +20,11 @@ enum resolve_status {
 };
 
 /* Looks name up in the order of getaddrinfo(3) (RFC 6724); family AF_INET, AF_INET6, or
- * AF_UNSPEC for both. 0.0.0.0 and :: (mapped too) are dropped. On RESOLVE_OK addresses holds
- * *count of them, 1 to RESOLVE_MOST. The child is gone and reaped on return. watch: as net_dial().
+ * AF_UNSPEC for both. 0.0.0.0 and :: (mapped too) are dropped. On RESOLVE_OK addresses (room for
+ * RESOLVE_MOST) holds *count of them, 1 to RESOLVE_MOST. The child is gone and reaped on return.
+ * watch: as net_dial().
  */
 enum resolve_status resolve_name(const char *name, int family, int64_t deadline, int watch,
-    struct address addresses[RESOLVE_MOST], size_t *count);
+    struct address *addresses, size_t *count);
 
 #endif
