@@ -1,0 +1,111 @@
+.POSIX:
+
+CC = cc
+CFLAGS = -O2
+LDFLAGS =
+PREFIX = /usr/local
+SYSCONFDIR = /etc
+DESTDIR =
+PORT = 1080
+SECONDS = 10
+
+STANDARD = -std=c99 -D_XOPEN_SOURCE=700 -DSYSCONFDIR=\"$(SYSCONFDIR)\"
+WARNINGS = -pedantic -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
+STATIC = -O2 -static -ffunction-sections -fdata-sections -Wl,--gc-sections -s
+
+SOURCES = socks4-stdio.c acl.c aclitem.c aclparse.c address.c check.c client.c ident.c judge.c log.c net.c \
+	options.c proxy.c relay.c resolve.c sandbox.c socks4.c
+OBJECTS = socks4-stdio.o acl.o aclitem.o aclparse.o address.o check.o client.o ident.o judge.o log.o net.o \
+	options.o proxy.o relay.o resolve.o sandbox.o socks4.o
+HEADERS = acl.h aclrule.h address.h check.h client.h ident.h judge.h log.h net.h options.h proxy.h \
+	relay.h resolve.h sandbox.h socks4.h
+TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd
+
+all: socks4-stdio
+
+socks4-stdio: $(OBJECTS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS)
+
+.c.o:
+	$(CC) $(STANDARD) $(CFLAGS) -c -o $@ $<
+
+$(OBJECTS): $(HEADERS)
+
+static: build/static/socks4-stdio
+
+# A glibc static binary would want glibc's plug-ins at run time to look names up.
+build/static/socks4-stdio: $(SOURCES) $(HEADERS)
+	@command -v musl-gcc >/dev/null || { \
+	    echo 'make static wants musl-gcc (Debian: musl-tools): a static glibc binary' \
+	    'needs plug-ins of glibc at run time' >&2; exit 1; }
+	mkdir -p build/static
+	musl-gcc $(STANDARD) $(STATIC) -o $@ $(SOURCES)
+
+# The build that the sanitizers watch; what it finds ends it.
+sanitize: build/sanitize/socks4-stdio
+
+build/sanitize/socks4-stdio: $(SOURCES) $(HEADERS)
+	mkdir -p build/sanitize
+	$(CC) $(STANDARD) -g -O1 -DNO_SANDBOX -fsanitize=address,undefined \
+	    -fno-sanitize-recover=all -fno-omit-frame-pointer -o $@ $(SOURCES)
+
+run: socks4-stdio tests/bin/serve
+	@echo 'serving on 127.0.0.1:$(PORT) until Ctrl-C; try:'
+	@echo '  curl --socks4a 127.0.0.1:$(PORT) http://example.org/'
+	@exec tests/bin/serve $(PORT) ./socks4-stdio -l stderr
+
+tools: $(TOOLS)
+
+tests/bin/serve: tests/serve.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/serve.c
+
+tests/bin/peer: tests/peer.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/peer.c
+
+tests/bin/dnsd: tests/dnsd.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/dnsd.c
+
+tests/bin/logd: tests/logd.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/logd.c
+
+# BIN=path tests another build; FILES='tests/acl.bats ...' only some of the suite.
+check: socks4-stdio tools
+	tests/run
+
+lint:
+	tests/lint
+
+fuzz:
+	tests/fuzz/run $(SECONDS)
+
+bench: socks4-stdio build/static/socks4-stdio tools
+	tests/bench/run
+
+coverage:
+	tests/coverage
+
+install: socks4-stdio
+	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
+	    $(DESTDIR)$(PREFIX)/share/man/man5
+	cp socks4-stdio $(DESTDIR)$(PREFIX)/sbin/socks4-stdio
+	chmod 755 $(DESTDIR)$(PREFIX)/sbin/socks4-stdio
+	sed 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' socks4-stdio.8 \
+	    >$(DESTDIR)$(PREFIX)/share/man/man8/socks4-stdio.8
+	sed 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' socks4-stdio.acl.5 \
+	    >$(DESTDIR)$(PREFIX)/share/man/man5/socks4-stdio.acl.5
+	chmod 644 $(DESTDIR)$(PREFIX)/share/man/man8/socks4-stdio.8 \
+	    $(DESTDIR)$(PREFIX)/share/man/man5/socks4-stdio.acl.5
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/socks4-stdio \
+	    $(DESTDIR)$(PREFIX)/share/man/man8/socks4-stdio.8 \
+	    $(DESTDIR)$(PREFIX)/share/man/man5/socks4-stdio.acl.5
+
+clean:
+	rm -rf socks4-stdio *.o build tests/bin tests/bench/bin tests/fuzz/bin
+
+.PHONY: all static sanitize run tools check lint fuzz bench coverage install uninstall clean

@@ -1,0 +1,65 @@
+/* What the access list says of a request: the addresses behind it, each judged by itself. Both the
+ * session and the dry run (-t) ask here, so that they cannot differ. */
+
+#ifndef JUDGE_H
+#define JUDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "acl.h"
+#include "address.h"
+#include "resolve.h"
+#include "socks4.h"
+
+struct options;
+
+/* The list in force. */
+struct judge_list {
+	struct acl *acl;
+	const char *label; /* its path, or "built-in" */
+};
+
+/* Loads the list that -a names, else the default file, else the built-in list. 0, or -1 after
+ * complaints as acl_load() makes them. The caller frees list->acl. */
+int judge_load(
+    const struct options *options, void (*complain)(const char *message), struct judge_list *list);
+
+/* "path:line", or "default" for line 0; cut at size. */
+const char *judge_rule(const struct judge_list *list, unsigned line, char *text, size_t size);
+
+enum judge_status {
+	JUDGE_OK,     /* some candidate is permitted */
+	JUDGE_DENIED, /* no candidate is, or there was no need to look the name up */
+	JUDGE_BAD_ADDRESS,
+	JUDGE_BAD_PORT,
+	JUDGE_BAD_NAME,
+	JUDGE_NAMES_REFUSED,
+	JUDGE_RESOLVE_FAILED,
+	JUDGE_RESOLVE_TIMEOUT,
+	JUDGE_LEFT,
+	JUDGE_SYSTEM
+};
+
+struct judge_candidate {
+	struct address address;
+	struct acl_decision decision;
+};
+
+struct judgement {
+	bool named; /* asked for by a name that is no address */
+	char name[SOCKS4_FIELD + 1];
+	struct judge_candidate candidates[RESOLVE_MOST];
+	size_t count;		      /* 0: the name was not looked up, or to no avail */
+	struct acl_decision decision; /* of a name that was not looked up */
+	int64_t ms_resolve;	      /* -1: no look-up */
+};
+
+/* Judges a request of a source. Looks a name up at most once, until the deadline; watch: as
+ * net_dial(). */
+enum judge_status judge_request(const struct judge_list *list, const struct options *options,
+    const struct address *source, const struct socks4_request *request, int64_t deadline, int watch,
+    struct judgement *judgement);
+
+#endif

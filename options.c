@@ -1,0 +1,294 @@
+#include <sys/socket.h>
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "socks4.h"
+
+/* glibc's getopt() goes on behind operands unless told not to. */
+#ifdef __GLIBC__
+#define LETTERS "+:46a:A:b:Bc:Fil:nP:qr:tu:vVw:I"
+#else
+#define LETTERS ":46a:A:b:Bc:Fil:nP:qr:tu:vVw:I"
+#endif
+
+static char message[256];
+
+static const char *
+wrong(const char *what, const char *value)
+{
+	snprintf(message, sizeof message, "%s: %.160s", what, value);
+	return message;
+}
+
+int
+options_port(const char *text, unsigned minimum, unsigned *port)
+{
+	const struct servent *service;
+
+	if (address_parse_port(text, minimum, port) == 0)
+		return 0;
+	if (*text >= '0' && *text <= '9')
+		return -1;
+	service = getservbyname(text, "tcp");
+	if (service == NULL)
+		return -1;
+	*port = ntohs((uint16_t)service->s_port);
+	return 0;
+}
+
+static const char *
+read_source(const char *text, struct address *sources)
+{
+	struct address address;
+	size_t i;
+
+	if (address_parse(text, &address) == -1)
+		return wrong("-b wants a numeric address", text);
+	i = address.family == AF_INET6;
+	if (sources[i].family != AF_UNSPEC)
+		return wrong("-b is given twice for one family", text);
+	sources[i] = address;
+	return NULL;
+}
+
+static const char *
+read_log(const char *text, enum log_place *place)
+{
+	if (strcmp(text, "syslog") == 0)
+		*place = LOG_TO_SYSLOG;
+	else if (strcmp(text, "stderr") == 0)
+		*place = LOG_TO_STDERR;
+	else if (strcmp(text, "none") == 0)
+		*place = LOG_TO_NONE;
+	else
+		return wrong("-l wants syslog, stderr or none", text);
+	return NULL;
+}
+
+static const char *
+read_range(const char *text, unsigned *low, unsigned *high)
+{
+	char first[8];
+	const char *dash = strchr(text, '-');
+	size_t length = dash != NULL ? (size_t)(dash - text) : strlen(text);
+
+	if (length < sizeof first) {
+		memcpy(first, text, length);
+		first[length] = '\0';
+		if (address_parse_port(first, 1, low) == 0 &&
+		    address_parse_port(dash != NULL ? dash + 1 : first, 1, high) == 0 &&
+		    *low <= *high)
+			return NULL;
+	}
+	return wrong("-r wants ports as low-high", text);
+}
+
+static const char *
+read_limits(char *text, struct limits *limits)
+{
+	static char names[][8] = { "request", "ident", "connect", "bind", "idle" };
+	char *const tokens[] = { names[0], names[1], names[2], names[3], names[4], NULL };
+	unsigned *fields[] = { &limits->request, &limits->ident, &limits->connect, &limits->bind,
+		&limits->idle };
+	char *value, *end;
+	unsigned long seconds;
+	int which;
+
+	do {
+		which = getsubopt(&text, tokens, &value);
+		if (which == -1)
+			return wrong("-w knows request, ident, connect, bind and idle, not",
+			    value != NULL ? value : "");
+		if (value == NULL || *value < '0' || *value > '9')
+			return wrong("-w wants seconds for", names[which]);
+		seconds = strtoul(value, &end, 10);
+		if (*end != '\0' || seconds > 1000000000)
+			return wrong("-w wants seconds for", names[which]);
+		*fields[which] = (unsigned)seconds;
+	} while (*text != '\0');
+	return NULL;
+}
+
+/* proxy, proxy:port, [v6], [v6]:port, or a bare IPv6 address. */
+static const char *
+read_proxy(const char *text, struct options *options)
+{
+	const char *start = text, *end, *port = NULL;
+	size_t length;
+
+	if (*text == '[') {
+		start++;
+		end = strchr(start, ']');
+		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+			return wrong("-c wants proxy[:port]", text);
+		port = end[1] == ':' ? end + 2 : NULL;
+	} else {
+		end = strchr(text, ':');
+		if (end != NULL && strchr(end + 1, ':') == NULL)
+			port = end + 1;
+		else
+			end = text + strlen(text);
+	}
+	length = (size_t)(end - start);
+	if (length == 0 || length >= sizeof options->proxy_host)
+		return wrong("-c wants proxy[:port]", text);
+	memcpy(options->proxy_host, start, length);
+	options->proxy_host[length] = '\0';
+	options->proxy_port = 1080;
+	if (port != NULL && options_port(port, 1, &options->proxy_port) == -1)
+		return wrong("-c has no valid port", text);
+	options->mode = MODE_CLIENT;
+	return NULL;
+}
+
+static const char *
+read_senders(const char *text, struct options *options)
+{
+	const char *problem;
+
+	free(options->senders);
+	options->senders = acl_prefixes(text, &options->senders_count, &problem);
+	return options->senders == NULL ? wrong("-P", problem) : NULL;
+}
+
+static const char *
+read_family(int family, struct options *options)
+{
+	if (options->family != AF_UNSPEC && options->family != family)
+		return "-4 and -6 exclude each other";
+	options->family = family;
+	return NULL;
+}
+
+static const char *
+read_advertise(const char *text, struct address *advertise)
+{
+	if (address_parse(text, advertise) == -1 || advertise->family != AF_INET)
+		return wrong("-A wants an IPv4 address", text);
+	return NULL;
+}
+
+static const char *
+read_option(int letter, char *value, struct options *options)
+{
+	switch (letter) {
+	case '4':
+		return read_family(AF_INET, options);
+	case '6':
+		return read_family(AF_INET6, options);
+	case 'a':
+		options->acl_path = value;
+		return NULL;
+	case 'A':
+		return read_advertise(value, &options->advertise);
+	case 'b':
+		return read_source(value, options->sources);
+	case 'B':
+		options->bind = true;
+		return NULL;
+	case 'c':
+		return read_proxy(value, options);
+	case 'F':
+		options->pass_descriptor = true;
+		return NULL;
+	case 'i':
+		options->ident = ACL_IDENT_ASK;
+		return NULL;
+	case 'I':
+		options->ident = ACL_IDENT_REQUIRE;
+		return NULL;
+	case 'l':
+		return read_log(value, &options->log);
+	case 'n':
+		options->no_names = true;
+		return NULL;
+	case 'P':
+		return read_senders(value, options);
+	case 'q':
+		options->quiet = true;
+		return NULL;
+	case 'r':
+		return read_range(value, &options->port_low, &options->port_high);
+	case 't':
+		options->mode = MODE_TEST;
+		return NULL;
+	case 'u':
+		options->userid = value;
+		return strlen(value) > SOCKS4_FIELD ? wrong("-u is longer than 255 bytes", value)
+						    : NULL;
+	case 'v':
+		options->verbose = true;
+		return NULL;
+	case 'V':
+		options->mode = MODE_VERSION;
+		return NULL;
+	case 'w':
+		return read_limits(value, &options->limits);
+	case ':':
+		snprintf(message, sizeof message, "-%c wants a value", optopt);
+		return message;
+	default:
+		snprintf(message, sizeof message, "no option -%c", optopt);
+		return message;
+	}
+}
+
+/* Options of the other use, and counts of operands. */
+static const char *
+check_use(const char *seen, const struct options *options)
+{
+	const char *foreign = options->mode == MODE_CLIENT ? "aAiIPrt" : "BFu";
+	const char *letter = strpbrk(seen, foreign);
+
+	if (options->mode == MODE_TEST && strchr(seen, 'c') != NULL)
+		return "-c and -t exclude each other";
+	if (letter != NULL) {
+		snprintf(message, sizeof message, "-%c is no option of the %s", *letter,
+		    options->mode == MODE_CLIENT ? "client" : "server");
+		return message;
+	}
+	if (options->mode == MODE_CLIENT && options->operand_count != 2)
+		return "-c wants a host and a port";
+	if (options->mode == MODE_TEST && options->operand_count != 0 &&
+	    options->operand_count != 5)
+		return "-t wants no operands, or command user source destination port";
+	if (options->mode == MODE_SERVER && options->operand_count != 0)
+		return wrong("unexpected operand", options->operands[0]);
+	if (strchr(seen, 'b') != NULL && options->family != AF_UNSPEC &&
+	    options->sources[options->family == AF_INET6].family == AF_UNSPEC)
+		return "-b leaves no address of the only family allowed";
+	return NULL;
+}
+
+const char *
+options_read(int argc, char **argv, struct options *options)
+{
+	static const struct limits usual = { 30, 15, 120, 120, 7440 };
+	char seen[64] = "";
+	size_t seen_count = 0;
+	const char *problem = NULL;
+	int letter;
+
+	memset(options, 0, sizeof *options);
+	options->family = AF_UNSPEC;
+	options->ident = ACL_IDENT_OFF;
+	options->limits = usual;
+	opterr = 0;
+	while (options->mode != MODE_VERSION && problem == NULL &&
+	    (letter = getopt(argc, argv, LETTERS)) != -1) {
+		problem = read_option(letter, optarg, options);
+		if (strchr(seen, letter) == NULL && seen_count + 1 < sizeof seen)
+			seen[seen_count++] = (char)letter;
+	}
+	if (problem != NULL || options->mode == MODE_VERSION)
+		return problem;
+	options->operands = argv + optind;
+	options->operand_count = argc - optind;
+	return check_use(seen, options);
+}

@@ -1,0 +1,50 @@
+/* The command line (DESIGN.md section 2). */
+
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "acl.h"
+#include "address.h"
+#include "log.h"
+
+enum options_mode { MODE_SERVER, MODE_CLIENT, MODE_TEST, MODE_VERSION };
+
+/* The limits of -w, seconds; 0: none. */
+struct limits {
+	unsigned request, ident, connect, bind, idle;
+};
+
+struct options {
+	enum options_mode mode;
+	int family; /* of a name's addresses: AF_INET, AF_INET6 or AF_UNSPEC */
+	const char *acl_path;
+	struct address advertise;  /* -A, AF_UNSPEC: none */
+	struct address sources[2]; /* -b: IPv4, IPv6; AF_UNSPEC: none */
+	bool bind;		   /* -B */
+	bool pass_descriptor;	   /* -F */
+	enum acl_ident ident;
+	enum log_place log;
+	bool no_names;
+	struct prefix *senders; /* -P */
+	size_t senders_count;
+	bool quiet, verbose;
+	unsigned port_low, port_high; /* -r; 0: any */
+	const char *userid;	      /* -u; NULL: the login name */
+	struct limits limits;
+	char proxy_host[256]; /* -c */
+	unsigned proxy_port;
+	char **operands;
+	int operand_count;
+};
+
+/* Reads the command line. NULL, or a message (static buffer) that says what is wrong; mode is set
+ * as far as it was seen. Options end at the first operand. */
+const char *options_read(int argc, char **argv, struct options *options);
+
+/* Reads a port as a number from minimum up or a TCP service name. 0 or -1. */
+int options_port(const char *text, unsigned minimum, unsigned *port);
+
+#endif

@@ -1,0 +1,14 @@
+/* What the process gives up once it is set up: nothing is left but to relay and to log. */
+
+#ifndef SANDBOX_H
+#define SANDBOX_H
+
+#include <stdbool.h>
+
+/* Call once all descriptors are open and log_ready() is done, before the relay. True where system
+ * calls are confined (pledge, Capsicum or seccomp) besides the resource limits; false where the
+ * platform, the kernel or the build (-DNO_SANDBOX) has no such thing, with the session unharmed.
+ * in, out: descriptors that may be regular files, which must stay able to grow. */
+bool sandbox_enter(int in, int out);
+
+#endif

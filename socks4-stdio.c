@@ -1,0 +1,723 @@
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "check.h"
+#include "client.h"
+#include "ident.h"
+#include "judge.h"
+#include "log.h"
+#include "net.h"
+#include "options.h"
+#include "proxy.h"
+#include "relay.h"
+#include "sandbox.h"
+#include "socks4.h"
+
+#define VERSION "1.0"
+
+/* POLLRDHUP tells at once that a client has ended its input behind bytes not read yet. */
+#ifndef POLLRDHUP
+#define POLLRDHUP 0
+#endif
+
+enum { IN = 0, OUT = 1, ERRORS = 2 };
+
+enum { DRAIN_MOST = 65536, DRAIN_SECONDS = 1 };
+
+/* How a stage of the session went. */
+enum outcome {
+	GRANTED,
+	PENDING, /* the request is not complete yet */
+	DENIED,
+	NAMES_REFUSED,
+	IDENT_NONE,
+	IDENT_MISMATCH,
+	IS_SOCKS5,
+	BAD_VERSION,
+	BAD_COMMAND,
+	BAD_ADDRESS,
+	BAD_PORT,
+	BAD_NAME,
+	TOO_LONG,
+	SHORT_REQUEST,
+	REQUEST_TIMEOUT,
+	RESOLVE_FAILED,
+	RESOLVE_TIMEOUT_PASSED,
+	CONNECT_REFUSED,
+	CONNECT_UNREACHABLE,
+	CONNECT_TIMEOUT,
+	CONNECT_FAILED,
+	BIND_FAILED,
+	BIND_TIMEOUT,
+	BIND_WRONG_CALLER,
+	CLIENT_LEFT,
+	BAD_PROXY_HEADER,
+	BROKEN_LIST,
+	SYSTEM
+};
+
+static const struct {
+	const char *reason;
+	int code;
+	int exit_status;
+} refusals[] = {
+	[DENIED] = { "denied", SOCKS4_REJECTED, 0 },
+	[NAMES_REFUSED] = { "names-refused", SOCKS4_REJECTED, 0 },
+	[IDENT_NONE] = { "ident-none", SOCKS4_NO_IDENTD, 0 },
+	[IDENT_MISMATCH] = { "ident-mismatch", SOCKS4_IDENT_MISMATCH, 0 },
+	[IS_SOCKS5] = { "bad-version", 255, 0 },
+	[BAD_VERSION] = { "bad-version", SOCKS4_REJECTED, 0 },
+	[BAD_COMMAND] = { "bad-command", SOCKS4_REJECTED, 0 },
+	[BAD_ADDRESS] = { "bad-address", SOCKS4_REJECTED, 0 },
+	[BAD_PORT] = { "bad-port", SOCKS4_REJECTED, 0 },
+	[BAD_NAME] = { "bad-name", SOCKS4_REJECTED, 0 },
+	[TOO_LONG] = { "too-long", SOCKS4_REJECTED, 0 },
+	[SHORT_REQUEST] = { "short-request", SOCKS4_REJECTED, 0 },
+	[REQUEST_TIMEOUT] = { "request-timeout", SOCKS4_REJECTED, 0 },
+	[RESOLVE_FAILED] = { "resolve-failed", SOCKS4_REJECTED, 0 },
+	[RESOLVE_TIMEOUT_PASSED] = { "resolve-timeout", SOCKS4_REJECTED, 0 },
+	[CONNECT_REFUSED] = { "connect-refused", SOCKS4_REJECTED, 0 },
+	[CONNECT_UNREACHABLE] = { "connect-unreachable", SOCKS4_REJECTED, 0 },
+	[CONNECT_TIMEOUT] = { "connect-timeout", SOCKS4_REJECTED, 0 },
+	[CONNECT_FAILED] = { "connect-failed", SOCKS4_REJECTED, 0 },
+	[BIND_FAILED] = { "bind-failed", SOCKS4_REJECTED, 0 },
+	[BIND_TIMEOUT] = { "bind-timeout", SOCKS4_REJECTED, 0 },
+	[BIND_WRONG_CALLER] = { "bind-wrong-caller", SOCKS4_REJECTED, 0 },
+	[CLIENT_LEFT] = { "client-left", SOCKS4_REJECTED, 0 },
+	[BAD_PROXY_HEADER] = { "bad-proxy-header", SOCKS4_REJECTED, 0 },
+	[BROKEN_LIST] = { "broken-list", SOCKS4_REJECTED, 2 },
+	[SYSTEM] = { "system", SOCKS4_REJECTED, 1 },
+};
+
+struct session {
+	const struct options *options;
+	struct judge_list list;
+	int watch;		 /* IN where a socket shows that the client left, else -1 */
+	struct endpoint source;	 /* the client: fd 0's peer, or what a PROXY header says */
+	struct endpoint reached; /* the address that it reached */
+	bool header_due;	 /* a PROXY header stands in front of the request */
+	unsigned char bytes[4096];
+	size_t length, used; /* of bytes: read so far; header and request */
+	struct socks4_request request;
+	struct judgement judgement;
+	int64_t deadline; /* of resolving and dialling, or of resolving and waiting */
+	int remote;
+	struct endpoint destination;
+	char rule[1024];
+	char identity[IDENT_USER + 1];
+	struct log_record record;
+	int64_t start;
+};
+
+/* Shows a candidate's address and rule in the log line. */
+static void
+show_candidate(struct session *s, const struct judge_candidate *candidate)
+{
+	s->destination.address = candidate->address;
+	s->destination.port = s->request.port;
+	s->record.destination = &s->destination;
+	s->record.rule = judge_rule(&s->list, candidate->decision.line, s->rule, sizeof s->rule);
+}
+
+static bool
+is_sender(const struct options *options, const struct address *peer)
+{
+	size_t i;
+
+	for (i = 0; i < options->senders_count; i++)
+		if (address_in_prefix(peer, &options->senders[i]))
+			return true;
+	return false;
+}
+
+static enum outcome
+find_source(struct session *s)
+{
+	struct sockaddr_storage storage;
+	socklen_t length = sizeof storage;
+	struct stat status;
+
+	switch (net_peer(IN, &s->source)) {
+	case NET_TCP:
+		s->watch = IN;
+		s->record.source = &s->source;
+		/* Now, since urgent data may come with the request. */
+		net_prepare(IN);
+		if (getsockname(IN, (struct sockaddr *)&storage, &length) == -1 ||
+		    address_from_socket(&storage, &s->reached) == -1)
+			return SYSTEM;
+		s->header_due = is_sender(s->options, &s->source.address);
+		return GRANTED;
+	case NET_LOCAL:
+		s->watch = fstat(IN, &status) == 0 && S_ISSOCK(status.st_mode) ? IN : -1;
+		s->record.source = &s->source;
+		s->record.via = getenv("SSH_CONNECTION");
+		return GRANTED;
+	case NET_GONE:
+		return CLIENT_LEFT;
+	default:
+		return SYSTEM;
+	}
+}
+
+static enum outcome
+load_list(struct session *s)
+{
+	return judge_load(s->options, log_error, &s->list) == 0 ? GRANTED : BROKEN_LIST;
+}
+
+static enum outcome
+decode_header(struct session *s)
+{
+	struct proxy_header header;
+
+	switch (proxy_decode(s->bytes, s->length, &header, &s->used)) {
+	case PROXY_MORE:
+		return PENDING;
+	case PROXY_BAD:
+		return BAD_PROXY_HEADER;
+	default:
+		break;
+	}
+	s->header_due = false;
+	if (header.source.address.family != AF_UNSPEC) {
+		s->source = header.source;
+		s->reached = header.destination;
+	}
+	return GRANTED;
+}
+
+static enum outcome
+decode_request(struct session *s)
+{
+	static const enum outcome outcomes[] = {
+		[SOCKS4_OK] = GRANTED,
+		[SOCKS4_MORE] = PENDING,
+		[SOCKS4_BAD_VERSION] = BAD_VERSION,
+		[SOCKS4_IS_SOCKS5] = IS_SOCKS5,
+		[SOCKS4_BAD_COMMAND] = BAD_COMMAND,
+		[SOCKS4_TOO_LONG] = TOO_LONG,
+		[SOCKS4_BAD_NAME] = BAD_NAME,
+	};
+	enum socks4_status status;
+	size_t used = 0;
+
+	if (s->header_due) {
+		enum outcome outcome = decode_header(s);
+
+		if (outcome != GRANTED)
+			return outcome;
+	}
+	status = socks4_decode_request(s->bytes + s->used, s->length - s->used, &s->request, &used);
+	s->used += used;
+	if (s->request.command != 0)
+		s->record.command = s->request.command == SOCKS4_BIND ? "bind" : "connect";
+	s->record.userid = s->request.userid;
+	s->record.name = s->request.name;
+	return outcomes[status];
+}
+
+/* One limit on the whole of it, header and request; bytes behind them stay for the relay. */
+static enum outcome
+read_request(struct session *s)
+{
+	int64_t deadline = net_deadline(s->options->limits.request);
+	enum outcome outcome;
+	ssize_t count;
+
+	do {
+		count = net_read(IN, s->bytes + s->length, sizeof s->bytes - s->length, deadline);
+		if (count == 0)
+			return s->header_due ? BAD_PROXY_HEADER : SHORT_REQUEST;
+		if (count == -1) {
+			if (errno == ETIMEDOUT && net_now() >= deadline)
+				return REQUEST_TIMEOUT;
+			return errno == ECONNRESET || errno == ETIMEDOUT || errno == EPIPE
+			    ? CLIENT_LEFT
+			    : SYSTEM;
+		}
+		s->length += (size_t)count;
+		outcome = decode_request(s);
+	} while (outcome == PENDING);
+	s->record.ms_request = net_now() - s->start;
+	return outcome;
+}
+
+static enum outcome
+judge(struct session *s)
+{
+	static const enum outcome outcomes[] = {
+		[JUDGE_OK] = GRANTED,
+		[JUDGE_DENIED] = DENIED,
+		[JUDGE_BAD_ADDRESS] = BAD_ADDRESS,
+		[JUDGE_BAD_PORT] = BAD_PORT,
+		[JUDGE_BAD_NAME] = BAD_NAME,
+		[JUDGE_NAMES_REFUSED] = NAMES_REFUSED,
+		[JUDGE_RESOLVE_FAILED] = RESOLVE_FAILED,
+		[JUDGE_RESOLVE_TIMEOUT] = RESOLVE_TIMEOUT_PASSED,
+		[JUDGE_LEFT] = CLIENT_LEFT,
+		[JUDGE_SYSTEM] = SYSTEM,
+	};
+	const struct limits *limits = &s->options->limits;
+	struct judgement *judgement = &s->judgement;
+	enum judge_status status;
+
+	s->deadline =
+	    net_deadline(s->request.command == SOCKS4_BIND ? limits->bind : limits->connect);
+	status = judge_request(&s->list, s->options, &s->source.address, &s->request, s->deadline,
+	    s->watch, judgement);
+	s->record.ms_resolve = judgement->ms_resolve;
+	if (judgement->count > 0 && !judgement->named)
+		s->record.name = NULL; /* an address stands alone */
+	if (status == JUDGE_DENIED && judgement->count > 0) {
+		show_candidate(s, &judgement->candidates[0]);
+	} else if (status == JUDGE_DENIED) {
+		s->record.rule =
+		    judge_rule(&s->list, judgement->decision.line, s->rule, sizeof s->rule);
+	} else if (judgement->count > 0) {
+		s->destination.address = judgement->candidates[0].address;
+		s->destination.port = s->request.port;
+		s->record.destination = &s->destination;
+	}
+	return outcomes[status];
+}
+
+/* Keeps the permitted candidates whose rule accepts the identity; asks once, if one asks. */
+static enum outcome
+identify(struct session *s)
+{
+	struct judgement *judgement = &s->judgement;
+	struct judge_candidate *candidate;
+	enum outcome outcome = GRANTED;
+	bool wanted = false, known = false, same = false;
+	size_t i, kept = 0;
+	int64_t start;
+
+	for (i = 0; i < judgement->count; i++) {
+		candidate = &judgement->candidates[i];
+		if (candidate->decision.verdict != ACL_PERMIT)
+			continue;
+		wanted = wanted || candidate->decision.ident != ACL_IDENT_OFF;
+		judgement->candidates[kept++] = *candidate;
+	}
+	judgement->count = kept;
+	if (!wanted)
+		return GRANTED;
+	start = net_now();
+	known = (s->source.address.family == AF_UNSPEC
+			? ident_local(IN, s->identity)
+			: ident_query(&s->source, &s->reached,
+			      net_deadline(s->options->limits.ident), s->identity)) == 0;
+	same = known && strcmp(s->identity, s->request.userid) == 0;
+	s->record.ident = known ? s->identity : "";
+	s->record.ms_ident = net_now() - start;
+	if (s->deadline != NET_FOREVER)
+		s->deadline += s->record.ms_ident; /* the identity has a limit of its own */
+	for (i = kept = 0; i < judgement->count; i++) {
+		candidate = &judgement->candidates[i];
+		if (candidate->decision.ident == ACL_IDENT_OFF || same ||
+		    (!known && candidate->decision.ident == ACL_IDENT_ASK)) {
+			judgement->candidates[kept++] = *candidate;
+		} else if (outcome == GRANTED) {
+			outcome = known ? IDENT_MISMATCH : IDENT_NONE;
+			show_candidate(s, candidate);
+		}
+	}
+	judgement->count = kept;
+	return kept > 0 ? GRANTED : outcome;
+}
+
+static enum outcome
+dial_failure(int error)
+{
+	switch (error) {
+	case ECANCELED:
+		return CLIENT_LEFT;
+	case EINTR:
+		return SYSTEM;
+	case ETIMEDOUT:
+		return CONNECT_TIMEOUT;
+	case ECONNREFUSED:
+		return CONNECT_REFUSED;
+	case EAFNOSUPPORT:
+	case EHOSTUNREACH:
+	case ENETDOWN:
+	case ENETUNREACH:
+		return CONNECT_UNREACHABLE;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return SYSTEM;
+	default:
+		return CONNECT_FAILED;
+	}
+}
+
+static enum outcome
+connect_out(struct session *s)
+{
+	struct endpoint candidates[RESOLVE_MOST];
+	size_t i, winner = 0;
+	int64_t start = net_now();
+	int error;
+
+	for (i = 0; i < s->judgement.count; i++) {
+		candidates[i].address = s->judgement.candidates[i].address;
+		candidates[i].port = s->request.port;
+	}
+	s->remote = net_dial(
+	    candidates, s->judgement.count, s->options->sources, s->deadline, s->watch, &winner);
+	error = errno;
+	s->record.ms_connect = net_now() - start;
+	show_candidate(s, &s->judgement.candidates[winner]);
+	return s->remote != -1 ? GRANTED : dial_failure(error);
+}
+
+/* Replies are written at once and alone. */
+static int
+reply(unsigned char code, const struct endpoint *meaningful)
+{
+	struct socks4_reply packet = { SOCKS4_REPLY_VERSION, code, 0, { 0 } };
+	unsigned char bytes[SOCKS4_REPLY];
+
+	if (meaningful != NULL) {
+		packet.port = meaningful->port;
+		memcpy(packet.dstip, meaningful->address.octets, sizeof packet.dstip);
+	}
+	socks4_encode_reply(&packet, bytes);
+	return net_write(OUT, bytes, sizeof bytes, net_deadline(DRAIN_SECONDS));
+}
+
+/* The address to listen on: -b, else the one that faces DSTIP; every one for DSTIP 0.0.0.0. */
+static int
+listening_address(const struct session *s, struct address *address)
+{
+	const struct address *towards = &s->judgement.candidates[0].address;
+
+	*address = s->options->sources[0];
+	if (address->family == AF_INET)
+		return 0;
+	*address = *towards;
+	return address_is_unspecified(towards) ? 0 : net_facing(towards, address);
+}
+
+/* Reads what the client sends while we wait. False once it has left: there is no half-close
+ * before the second reply. */
+static bool
+client_stays(struct session *s, short events)
+{
+	ssize_t count;
+
+	if ((events & POLLIN) == 0 || s->length == sizeof s->bytes)
+		return false;
+	count = net_read(IN, s->bytes + s->length, sizeof s->bytes - s->length, s->deadline);
+	if (count <= 0)
+		return false;
+	s->length += (size_t)count;
+	return true;
+}
+
+/* Waits for the one caller and sets s->remote and *caller. */
+static enum outcome
+await_caller(struct session *s, int listener, struct endpoint *caller)
+{
+	struct pollfd waiting[2];
+	int count;
+
+	for (;;) {
+		waiting[0].fd = listener;
+		waiting[0].events = POLLIN;
+		waiting[1].fd = IN;
+		waiting[1].events = (short)(POLLRDHUP | (s->length < sizeof s->bytes ? POLLIN : 0));
+		waiting[0].revents = waiting[1].revents = 0;
+		if (net_stopped())
+			return SYSTEM;
+		count = poll(waiting, 2, net_timeout(s->deadline));
+		if (count == -1 && errno != EINTR)
+			return SYSTEM;
+		if (count == 0 && net_now() >= s->deadline)
+			return BIND_TIMEOUT;
+		if (count > 0 && waiting[1].revents != 0 && !client_stays(s, waiting[1].revents))
+			return CLIENT_LEFT;
+		if (count > 0 && waiting[0].revents != 0) {
+			s->remote = net_accept(listener, caller);
+			if (s->remote != -1)
+				return GRANTED;
+		}
+	}
+}
+
+static bool
+is_expected(const struct judgement *judgement, const struct address *caller)
+{
+	size_t i;
+
+	for (i = 0; i < judgement->count; i++)
+		if (address_is_unspecified(&judgement->candidates[i].address) ||
+		    address_equal(&judgement->candidates[i].address, caller))
+			return true;
+	return false;
+}
+
+/* The candidate's rule that let the caller in; the caller is the log line's destination. */
+static void
+show_caller(struct session *s, const struct endpoint *caller)
+{
+	size_t i;
+
+	for (i = 0; i < s->judgement.count; i++)
+		if (address_equal(&s->judgement.candidates[i].address, &caller->address))
+			show_candidate(s, &s->judgement.candidates[i]);
+	s->destination = *caller;
+}
+
+static enum outcome
+bind_for_caller(struct session *s)
+{
+	const struct options *options = s->options;
+	struct address address;
+	struct endpoint local, caller;
+	enum outcome outcome;
+	int64_t start = net_now();
+	int listener;
+
+	show_candidate(s, &s->judgement.candidates[0]);
+	if (listening_address(s, &address) == -1)
+		return BIND_FAILED;
+	listener = net_listen(&address, options->port_low, options->port_high, &local);
+	if (listener == -1)
+		return BIND_FAILED;
+	if (options->advertise.family == AF_INET)
+		local.address = options->advertise;
+	outcome =
+	    reply(SOCKS4_GRANTED, &local) == 0 ? await_caller(s, listener, &caller) : CLIENT_LEFT;
+	close(listener);
+	s->record.ms_connect = net_now() - start;
+	if (outcome != GRANTED)
+		return outcome;
+	if (!is_expected(&s->judgement, &caller.address))
+		outcome = BIND_WRONG_CALLER;
+	show_caller(s, &caller);
+	return outcome;
+}
+
+/* CONNECT or BIND, to the point where the granting reply is written. */
+static enum outcome
+open_remote(struct session *s)
+{
+	bool binding = s->request.command == SOCKS4_BIND;
+	enum outcome outcome = binding ? bind_for_caller(s) : connect_out(s);
+
+	if (outcome != GRANTED)
+		return outcome;
+	if (!net_same_file(IN, OUT))
+		net_prepare(OUT);
+	net_prepare(s->remote);
+	relay_arm(IN, OUT, s->remote);
+	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0 ? GRANTED : CLIENT_LEFT;
+}
+
+/* Takes what the client still sends, so that no reset overtakes the reply. */
+static void
+drain(int64_t deadline)
+{
+	unsigned char waste[4096];
+	size_t total = 0;
+	ssize_t count;
+
+	if (shutdown(OUT, SHUT_WR) == -1 && errno == ENOTSOCK)
+		close(OUT);
+	do {
+		count = net_read(IN, waste, sizeof waste, deadline);
+		total += count > 0 ? (size_t)count : 0;
+	} while (count > 0 && total < DRAIN_MOST);
+}
+
+static int
+refuse(struct session *s, enum outcome outcome)
+{
+	static const unsigned char no_method[2] = { 5, 0xff }; /* RFC 1928 section 3 */
+	int64_t deadline = net_deadline(DRAIN_SECONDS);
+
+	if (outcome == IS_SOCKS5)
+		net_write(OUT, no_method, sizeof no_method, deadline);
+	else
+		reply((unsigned char)refusals[outcome].code, NULL);
+	log_refuse(&s->record, refusals[outcome].code, refusals[outcome].reason);
+	if (s->remote != -1)
+		close(s->remote);
+	drain(deadline);
+	return refusals[outcome].exit_status;
+}
+
+static int
+relay(struct session *s)
+{
+	static const char *const reasons[] = {
+		[RELAY_EOF] = "eof",
+		[RELAY_RESET] = "reset",
+		[RELAY_IDLE] = "idle",
+		[RELAY_SIGNAL] = "signal",
+		[RELAY_ERROR] = "error",
+	};
+	struct relay_result result;
+	struct log_totals totals;
+
+	acl_free(s->list.acl);
+	log_ready();
+	s->record.no_sandbox = !sandbox_enter(IN, OUT);
+	log_open(&s->record);
+	relay_run(IN, OUT, s->remote, s->bytes + s->used, s->length - s->used,
+	    s->options->limits.idle, &result);
+	totals.up = result.up;
+	totals.down = result.down;
+	totals.ms = net_now() - s->start;
+	log_close(&s->record, &totals, reasons[result.end]);
+	return result.end == RELAY_ERROR || result.untold;
+}
+
+/* The session from request to exit, in the order of DESIGN.md section 5. */
+static int
+serve(const struct options *options)
+{
+	static enum outcome (*const stages[])(struct session *) = { find_source, load_list,
+		read_request, judge, identify, open_remote };
+	static struct session s; /* too large for a frame that every call goes through */
+	enum outcome outcome;
+	size_t i;
+
+	s.options = options;
+	s.start = net_now();
+	s.remote = s.watch = -1;
+	s.record.ms_request = s.record.ms_ident = LOG_UNKNOWN;
+	s.record.ms_resolve = s.record.ms_connect = LOG_UNKNOWN;
+	for (i = 0; i < sizeof stages / sizeof *stages; i++) {
+		outcome = stages[i](&s);
+		if (outcome != GRANTED)
+			return refuse(&s, outcome);
+	}
+	return relay(&s);
+}
+
+static void
+stop(int number)
+{
+	(void)number;
+	net_stop();
+}
+
+/* inetd hands SIGPIPE back to its default; a write tells it better. */
+static void
+catch_signals(void)
+{
+	static const int stopping[] = { SIGALRM, SIGHUP, SIGINT, SIGTERM };
+	struct sigaction action;
+	size_t i;
+
+	memset(&action, 0, sizeof action);
+	sigemptyset(&action.sa_mask);
+	action.sa_handler = stop;
+	for (i = 0; i < sizeof stopping / sizeof *stopping; i++)
+		sigaction(stopping[i], &action, NULL);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+/* True where nothing may be written to fd 2: it is closed, or it is the client. A dry run has no
+ * client, and one of ours (-c) wants its messages unless a launcher put its socket there. */
+static bool
+errors_are_clients(enum options_mode mode)
+{
+	struct stat status;
+
+	if (fstat(ERRORS, &status) == -1)
+		return true;
+	if (mode == MODE_TEST || mode == MODE_VERSION)
+		return false;
+	if (mode == MODE_CLIENT && !S_ISSOCK(status.st_mode))
+		return false;
+	return net_same_file(ERRORS, IN) || net_same_file(ERRORS, OUT);
+}
+
+static int
+silence_errors(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null == -1)
+		return -1;
+	if (null != ERRORS) {
+		if (dup2(null, ERRORS) == -1)
+			return -1;
+		close(null);
+	}
+	return 0;
+}
+
+/* Says what is wrong with the command line, never to a client. */
+static int
+usage(const char *problem, bool to_client)
+{
+	static const char text[] =
+	    "usage: socks4-stdio [-46inqvI] [-a file] [-A address] [-b address] [-l dest]\n"
+	    "           [-P senders] [-r low-high] [-w limits]\n"
+	    "       socks4-stdio -c proxy[:port] [-46BFnqv] [-b address] [-l dest]\n"
+	    "           [-u userid] [-w limits] [--] host port\n"
+	    "       socks4-stdio -t [-46inI] [-a file] [-b address] [-w limits] [--]\n"
+	    "           [command user source destination port]\n"
+	    "       socks4-stdio -V\n";
+
+	if (to_client && !isatty(ERRORS)) {
+		log_start(LOG_TO_SYSLOG, false, false);
+		log_error(problem);
+		return 2;
+	}
+	fprintf(stderr, "socks4-stdio: %s\n%s", problem, text);
+	return 2;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct options options;
+	const char *problem;
+	bool to_client;
+
+	catch_signals();
+	if (fcntl(IN, F_GETFD) == -1 || fcntl(OUT, F_GETFD) == -1)
+		return 1;
+	problem = options_read(argc, argv, &options);
+	to_client = errors_are_clients(options.mode);
+	if (problem == NULL && to_client && options.log == LOG_TO_STDERR)
+		problem = "-l stderr, but standard error is closed or the client's";
+	if (problem != NULL)
+		return usage(problem, to_client);
+	if (to_client && silence_errors() == -1)
+		return 1;
+	switch (options.mode) {
+	case MODE_VERSION:
+		return puts("socks4-stdio " VERSION) == EOF || fflush(stdout) == EOF;
+	case MODE_TEST:
+		log_start(LOG_TO_STDERR, true, false);
+		return check_run(&options);
+	case MODE_CLIENT:
+		return client_run(&options);
+	default:
+		break;
+	}
+	log_start(options.log, options.quiet, options.verbose);
+	return serve(&options);
+}
