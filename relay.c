@@ -1,0 +1,524 @@
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "relay.h"
+
+enum {
+	FIRST = 4096,	      /* all that a quiet session needs */
+	GROWTH = 16,	      /* times, while reads fill the buffer and all of it is taken */
+	LARGEST = 4194304,    /* held a direction */
+	PAUSE = 1000,	      /* milliseconds without a large read until the buffer is given back */
+	LONGEST_RECHECK = 256 /* milliseconds between two looks at a send queue */
+};
+
+enum { IN, OUT };
+
+/* One of the two whom we join. */
+struct side {
+	int fd[2];    /* IN, OUT; OUT -1 once closed */
+	int flags[2]; /* file status flags of what is no socket, -1 of what is */
+	bool one;     /* IN and OUT are the same socket */
+	bool tcp;     /* what it reads from us can be reset */
+	bool reset;   /* kept here: the kernel tells each error once, then feigns a clean end */
+	bool hung[2]; /* POLLHUP that poll(2) would repeat for ever */
+};
+
+struct flow {
+	struct side *from, *to;
+	unsigned char *buffer; /* `first`, or mapped */
+	size_t size, start, end;
+	size_t rest; /* what a side that has reset may still send on an unharmed IN */
+	unsigned long long count;
+	int64_t used; /* when the size of the buffer was last needed */
+	bool filled;  /* the last read filled the buffer */
+	bool ended;   /* nothing more comes in */
+	bool clean;   /* because of an end of input */
+	bool done;    /* and it was passed on */
+	unsigned char first[FIRST];
+};
+
+struct relay {
+	struct side local, remote;
+	struct flow up, down;
+	int64_t now, progress;
+	int queued, recheck; /* while a send queue has to run empty */
+	bool failed;
+};
+
+static bool
+is_tcp(int fd)
+{
+	int value;
+	socklen_t length = sizeof value;
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length) == 0;
+}
+
+static void
+set_linger(int fd, bool on)
+{
+	const struct linger linger = { .l_onoff = on, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+void
+relay_arm(int in, int out, int remote)
+{
+	const int fds[] = { in, out, remote };
+
+	for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+		if (is_tcp(fds[i]))
+			set_linger(fds[i], true);
+}
+
+/* Bytes that its peer has not acknowledged; 0 where the platform does not tell. */
+static int
+send_queue(int fd)
+{
+	int bytes = 0;
+
+#if defined FIONWRITE
+	if (ioctl(fd, FIONWRITE, &bytes) < 0)
+		bytes = 0;
+#elif defined TIOCOUTQ /* Linux: SIOCOUTQ by another name */
+	if (ioctl(fd, TIOCOUTQ, &bytes) < 0)
+		bytes = 0;
+#else
+	(void)fd;
+#endif
+	return bytes;
+}
+
+/* Large buffers are mapped: malloc() may keep them when they are freed. */
+static void
+give_back(struct flow *flow)
+{
+	if (flow->buffer != flow->first)
+		(void)munmap(flow->buffer, flow->size);
+	flow->buffer = flow->first;
+	flow->size = FIRST;
+}
+
+/* Replaces the buffer, which is empty, by one of that size; keeps it where there is no memory. */
+static bool
+resize(struct flow *flow, size_t size)
+{
+	void *buffer = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (buffer == MAP_FAILED)
+		return false;
+	give_back(flow);
+	flow->buffer = buffer;
+	flow->size = size;
+	return true;
+}
+
+static bool
+pending(const struct flow *flow)
+{
+	return flow->start < flow->end;
+}
+
+/* Whether an error says that the other end of a connection or pipe is gone. */
+static bool
+means_reset(int error)
+{
+	static const int errors[] = { ECONNRESET, EPIPE, ETIMEDOUT, ECONNABORTED, ENOTCONN,
+		EHOSTUNREACH, ENETUNREACH, ENETDOWN, ENETRESET, ECONNREFUSED };
+
+	for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+		if (error == errors[i])
+			return true;
+	return false;
+}
+
+static bool
+means_later(int error)
+{
+	return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+static void
+read_failed(struct relay *relay, struct flow *flow)
+{
+	if (means_later(errno)) {
+		/* Only an IN beside the OUT that was reset can still wait for more. */
+		if (flow->from->reset && errno != EINTR)
+			flow->ended = true;
+	} else if (means_reset(errno)) {
+		flow->ended = flow->from->reset;
+		flow->from->reset = true;
+	} else
+		relay->failed = true;
+}
+
+/* One read into the empty buffer. */
+static void
+take(struct relay *relay, struct flow *flow)
+{
+	struct side *from = flow->from;
+	ssize_t got;
+
+	if (flow->filled && flow->size < LARGEST)
+		(void)resize(flow, flow->size < LARGEST / GROWTH ? flow->size * GROWTH : LARGEST);
+	if (from->flags[IN] == -1)
+		got = recv(from->fd[IN], flow->buffer, flow->size, MSG_DONTWAIT);
+	else
+		got = read(from->fd[IN], flow->buffer, flow->size);
+	if (got < 0) {
+		read_failed(relay, flow);
+		return;
+	}
+	flow->end = (size_t)got;
+	flow->filled = flow->end == flow->size;
+	if (got == 0) {
+		flow->ended = true;
+		flow->clean = !from->reset;
+	} else if (from->reset && !from->one) {
+		flow->ended = flow->end >= flow->rest;
+		flow->rest -= flow->ended ? flow->rest : flow->end;
+	}
+	if (flow->end > FIRST)
+		flow->used = relay->now;
+	if (!flow->to->reset)
+		relay->progress = relay->now;
+}
+
+/* One write. What is for a side that has reset is thrown away, so that its sender, who may well
+ * read only when all is sent, comes to hear of it. */
+static void
+give(struct relay *relay, struct flow *flow)
+{
+	struct side *to = flow->to;
+	const unsigned char *bytes = flow->buffer + flow->start;
+	size_t length = flow->end - flow->start;
+	ssize_t sent = 0;
+
+	if (!to->reset) {
+		if (to->flags[OUT] == -1)
+			sent = send(to->fd[OUT], bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+		else
+			sent = write(to->fd[OUT], bytes, length);
+		if (sent > 0) {
+			relay->progress = relay->now;
+			flow->count += (unsigned long long)sent;
+			flow->start += (size_t)sent;
+		} else if (sent < 0 && means_reset(errno))
+			to->reset = true;
+		else if (sent < 0 && !means_later(errno))
+			relay->failed = true;
+	}
+	if (pending(flow) && !to->reset)
+		flow->filled = false;
+	else
+		flow->start = flow->end = 0;
+}
+
+static void
+set_nonblocking(const struct side *side, int which)
+{
+	if (side->flags[which] != -1)
+		(void)fcntl(side->fd[which], F_SETFL, side->flags[which] | O_NONBLOCK);
+}
+
+/* Closes a descriptor with its flags as they were. */
+static void
+close_one(struct side *side, int which)
+{
+	if (side->fd[which] < 0)
+		return;
+	if (side->flags[which] != -1)
+		(void)fcntl(side->fd[which], F_SETFL, side->flags[which]);
+	(void)close(side->fd[which]);
+	side->fd[which] = -1;
+}
+
+/* Passes the end of input on, once all before it has been taken. */
+static void
+pass_end(struct relay *relay, struct flow *flow)
+{
+	struct side *to = flow->to;
+
+	if (!flow->clean || flow->done || pending(flow) || to->reset)
+		return;
+	if (shutdown(to->fd[OUT], SHUT_WR) < 0) {
+		if (errno == ENOTSOCK) {
+			close_one(to, OUT);
+			set_nonblocking(to, IN); /* a terminal's flags are those of both */
+		} else if (means_reset(errno)) {
+			to->reset = true;
+			return;
+		} else
+			relay->failed = true;
+	}
+	flow->done = true;
+}
+
+static void
+serve(struct relay *relay, struct flow *flow, short in, short out)
+{
+	bool news = (in & (POLLIN | POLLHUP | POLLERR)) && !flow->ended && !pending(flow);
+
+	if (news)
+		take(relay, flow);
+	/* What was just read is written without asking poll(2), which would nearly always agree. */
+	if (pending(flow) && (news || flow->to->reset || out & (POLLOUT | POLLHUP | POLLERR)))
+		give(relay, flow);
+	pass_end(relay, flow);
+}
+
+/* Both directions of a side have ended: from is the flow out of it, to the one into it. */
+static bool
+finished(const struct flow *from, const struct flow *to)
+{
+	return from->ended && to->done;
+}
+
+/* What to poll a side for. Without events too, for that is how an error shows; but not where
+ * POLLHUP would come again and again. */
+static void
+watch(const struct side *side, const struct flow *from, const struct flow *to,
+    struct pollfd entries[2])
+{
+	entries[IN].events = !from->ended && !pending(from) ? POLLIN : 0;
+	entries[OUT].events = pending(to) ? POLLOUT : 0;
+	if (side->one) {
+		entries[IN].events |= entries[OUT].events;
+		entries[OUT].events = 0;
+	}
+	for (int which = IN; which <= OUT; which++)
+		entries[which].fd = entries[which].events == 0 && (side->reset || side->hung[which])
+		    ? -1
+		    : side->fd[which];
+	if (side->one) {
+		entries[OUT].fd = -1;
+		if (finished(from, to))
+			entries[IN].fd = -1;
+	} else {
+		if (from->ended)
+			entries[IN].fd = -1;
+		if (to->done)
+			entries[OUT].fd = -1;
+	}
+}
+
+/* Learns from poll(2) what no read or write would tell. POLLHUP of a Unix socket or pipe is an end
+ * of input for read(2) to find behind the data; so is that of a TCP connection that both have shut
+ * down, and of no other. */
+static void
+judge(struct relay *relay, struct side *side, const struct flow *to, const struct pollfd entries[2])
+{
+	for (int which = IN; which <= OUT; which++) {
+		short seen = entries[which].fd < 0 ? 0 : entries[which].revents;
+
+		if (seen & POLLNVAL)
+			relay->failed = true;
+		if (seen & POLLERR)
+			side->reset = true;
+		if (seen & POLLHUP) {
+			if (side->tcp && side->one && !to->done)
+				side->reset = true;
+			side->hung[which] = true;
+		}
+	}
+}
+
+/* Whether the relay is over, and how. After a reset: once what it left has been delivered, down to
+ * the acknowledgement, for our own reset would overtake it. */
+static bool
+over(struct relay *relay, enum relay_end *end)
+{
+	const struct flow *last = relay->local.reset ? &relay->up : &relay->down;
+	const struct flow *back = relay->local.reset ? &relay->down : &relay->up;
+	int queued;
+
+	*end = RELAY_RESET;
+	if (relay->failed) {
+		*end = RELAY_ERROR;
+		return true;
+	}
+	if (relay->local.reset && relay->remote.reset)
+		return true;
+	if (!last->from->reset) {
+		*end = RELAY_EOF;
+		return relay->up.done && relay->down.done;
+	}
+	if (!last->ended || pending(last))
+		return false;
+	if (!last->to->tcp || finished(back, last))
+		return true;
+	queued = send_queue(last->to->fd[OUT]);
+	if (queued < relay->queued)
+		relay->progress = relay->now;
+	relay->queued = queued;
+	if (relay->recheck < LONGEST_RECHECK)
+		relay->recheck = relay->recheck == 0 ? 1 : relay->recheck * 2;
+	return queued == 0;
+}
+
+/* Gives buffers back after a pause; returns when to look again. */
+static int64_t
+tidy(struct relay *relay, struct flow *flow)
+{
+	int64_t due = flow->used + PAUSE;
+
+	if (flow->buffer == flow->first || pending(flow))
+		return NET_FOREVER;
+	if (relay->now < due)
+		return due;
+	give_back(flow);
+	flow->filled = false;
+	return NET_FOREVER;
+}
+
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Waits until something can be done or the deadline, and does it: each direction once. */
+static void
+turn(struct relay *relay, int64_t deadline)
+{
+	struct pollfd entries[4];
+	struct pollfd *local = entries, *remote = entries + 2;
+	int ready;
+
+	watch(&relay->local, &relay->up, &relay->down, local);
+	watch(&relay->remote, &relay->down, &relay->up, remote);
+	deadline = earlier(deadline, earlier(tidy(relay, &relay->up), tidy(relay, &relay->down)));
+	if (relay->recheck > 0)
+		deadline = earlier(deadline, relay->now + relay->recheck);
+	ready = poll(entries, 4, net_timeout(deadline));
+	relay->now = net_now();
+	if (ready < 0 && errno != EINTR)
+		relay->failed = true;
+	if (ready <= 0)
+		return;
+	judge(relay, &relay->local, &relay->down, local);
+	judge(relay, &relay->remote, &relay->up, remote);
+	serve(relay, &relay->up, local[IN].revents, remote[IN].revents);
+	serve(relay, &relay->down, remote[IN].revents, local[relay->local.one ? IN : OUT].revents);
+}
+
+static enum relay_end
+run(struct relay *relay, unsigned idle)
+{
+	enum relay_end end;
+
+	while (!over(relay, &end)) {
+		int64_t deadline = idle == 0 ? NET_FOREVER : relay->progress + (int64_t)idle * 1000;
+		if (net_stopped())
+			return RELAY_SIGNAL;
+		if (relay->now >= deadline)
+			return relay->local.reset || relay->remote.reset ? RELAY_RESET : RELAY_IDLE;
+		turn(relay, deadline);
+	}
+	return end;
+}
+
+static void
+open_side(struct side *side, int in, int out)
+{
+	struct stat status;
+
+	*side = (struct side){ .fd = { in, out } };
+	for (int which = IN; which <= OUT; which++)
+		side->flags[which] =
+		    fstat(side->fd[which], &status) == 0 && S_ISSOCK(status.st_mode)
+		    ? -1
+		    : fcntl(side->fd[which], F_GETFL);
+	side->one = side->flags[IN] == -1 && side->flags[OUT] == -1 && net_same_file(in, out);
+	side->tcp = is_tcp(out);
+	set_nonblocking(side, IN);
+	set_nonblocking(side, OUT);
+}
+
+static void
+close_side(struct side *side, bool orderly)
+{
+	for (int which = IN; which <= OUT; which++)
+		if (orderly)
+			set_linger(side->fd[which], false);
+	if (side->fd[OUT] == side->fd[IN])
+		side->fd[OUT] = -1;
+	close_one(side, IN);
+	close_one(side, OUT);
+}
+
+static void
+open_flow(struct flow *flow, struct side *from, struct side *to)
+{
+	/* not `first`, whose pages are left untouched */
+	memset(flow, 0, offsetof(struct flow, first));
+	flow->from = from;
+	flow->to = to;
+	flow->buffer = flow->first;
+	flow->size = FIRST;
+	flow->rest = LARGEST;
+}
+
+static void
+send_early(struct relay *relay, const void *early, size_t length)
+{
+	if (length > FIRST && !resize(&relay->up, length)) {
+		relay->failed = true;
+		return;
+	}
+	if (length == 0)
+		return;
+	memcpy(relay->up.buffer, early, length);
+	relay->up.end = length;
+	give(relay, &relay->up);
+}
+
+/* Whether to close a side without a reset: also one that had ended both ways before the other side
+ * was reset, for what its send queue still holds is all that it was sent. */
+static bool
+orderly(enum relay_end end, bool open)
+{
+	return end == RELAY_EOF || (end == RELAY_RESET && !open);
+}
+
+void
+relay_run(int in, int out, int remote, const void *early, size_t early_length, unsigned idle,
+    struct relay_result *result)
+{
+	struct relay relay;
+	bool local_open, remote_open;
+
+	open_side(&relay.local, in, out);
+	open_side(&relay.remote, remote, remote);
+	open_flow(&relay.up, &relay.local, &relay.remote);
+	open_flow(&relay.down, &relay.remote, &relay.local);
+	relay.progress = relay.now = net_now();
+	relay.queued = relay.recheck = 0;
+	relay.failed = false;
+	send_early(&relay, early, early_length);
+	result->end = run(&relay, idle);
+	result->up = relay.up.count;
+	result->down = relay.down.count;
+	local_open = !finished(&relay.up, &relay.down);
+	remote_open = !finished(&relay.down, &relay.up);
+	result->untold = (local_open && !relay.local.reset && !relay.local.tcp) ||
+	    (remote_open && !relay.remote.reset && !relay.remote.tcp);
+	close_side(&relay.local, orderly(result->end, local_open));
+	close_side(&relay.remote, orderly(result->end, remote_open));
+	give_back(&relay.up);
+	give_back(&relay.down);
+}
