@@ -96,8 +96,9 @@ END {
 		print line
 	print "\nOver loopback, every byte verified. A figure is the median of the rounds, with the least and the" \
 	    "\ngreatest in brackets; the rounds are interleaved. Duplex counts each direction. A session is connect," \
-	    "\nrequest, reply and both ends of stream, two at a time. The round trip is one byte there and back. CPU is" \
-	    "\nthat of the relay's processes. PSS is what " idle " idle sessions add, each; and what one has two seconds" \
+	    "\nrequest, reply and both ends of stream, two at a time. The round trip is one byte there and back, the" \
+	    "\nrelay on one processor and both ends on another. CPU is that of the relay's processes. haproxy and socat" \
+	    "\nconnect to one fixed destination and read no request. PSS is what " idle " idle sessions add, each; and what one has two seconds" \
 	    "\nafter " mib " MiB passed each way.\n"
 	print "| relay | up MiB/s | down | duplex | round trip µs | sessions/s | CPU s/GiB | idle PSS KiB | PSS after |"
 	print "|---|---|---|---|---|---|---|---|---|"
