@@ -17,7 +17,11 @@ enum { ELEMENT = SOCKS4_FIELD };
 bool
 aclitem_is(struct word word, const char *text)
 {
-	return word.length == strlen(text) && memcmp(word.text, text, word.length) == 0;
+	size_t i;
+
+	for (i = 0; i < word.length && word.text[i] == text[i]; i++)
+		;
+	return i == word.length && text[i] == '\0';
 }
 
 static void
@@ -86,20 +90,30 @@ is_keyword(struct word word)
 		"port", "ident", "connect", "bind", "permit", "deny" };
 	size_t i;
 
+	if (word.length > strlen("internal"))
+		return false;
 	for (i = 0; i < sizeof keywords / sizeof *keywords; i++)
-		if (word.length == strlen(keywords[i]) &&
-		    strncasecmp(word.text, keywords[i], word.length) == 0)
+		if (strncasecmp(word.text, keywords[i], word.length) == 0 &&
+		    keywords[i][word.length] == '\0')
 			return true;
 	return false;
+}
+
+/* What is in names that are looked up; an internationalized one stands as its xn-- form. */
+static bool
+is_name_octet(char octet)
+{
+	return (octet >= 'a' && octet <= 'z') || (octet >= 'A' && octet <= 'Z') ||
+	    (octet >= '0' && octet <= '9') || octet == '-' || octet == '_';
 }
 
 static const char *
 name_item(struct word word, struct item *item)
 {
-	static const char octets[] =
-	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 	size_t i, label = 0;
 
+	if (is_keyword(word))
+		return "is a keyword in the wrong case or place (a host of that name: add a dot)";
 	item->kind = ITEM_NAME;
 	if (word.text[0] == '.') {
 		item->kind = ITEM_DOMAIN;
@@ -109,7 +123,7 @@ name_item(struct word word, struct item *item)
 	if (word.length > 0 && word.text[word.length - 1] == '.')
 		word.length--;
 	for (i = 0; i < word.length; i++) {
-		if (word.text[i] != '.' && memchr(octets, word.text[i], sizeof octets - 1) == NULL)
+		if (word.text[i] != '.' && !is_name_octet(word.text[i]))
 			return "is neither an address nor a name";
 		if (word.text[i] == '.' && label == 0)
 			break;
@@ -126,8 +140,6 @@ destination_item(struct word word, struct item *item)
 		item->kind = ITEM_ANY;
 	else if (aclitem_is(word, "internal"))
 		item->kind = ITEM_INTERNAL;
-	else if (is_keyword(word))
-		return "is a keyword in the wrong case or place (a host of that name: add a dot)";
 	else if (memchr(word.text, ':', word.length) || memchr(word.text, '/', word.length))
 		return prefix_item(word, item);
 	else if (!ends_in_number(word))
