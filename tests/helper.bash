@@ -1,0 +1,151 @@
+# What the bats files share; tests/README.md has the list. Sourced, at the top level of a file, by `load helper`.
+# shellcheck shell=bash
+
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TOOLS=$TESTS/bin
+BIN=${BIN:-${TESTS%/*}/socks4-stdio}
+case $BIN in /*) ;; *) BIN=$PWD/$BIN ;; esac
+SCRATCH=${BATS_TEST_TMPDIR:-${BATS_FILE_TMPDIR:-${SCRATCH-}}}
+export TESTS TOOLS BIN SCRATCH
+
+declare -gA PIDS=() # of what `start` has started, by name; memory, so that a lab's process numbers never mix with ours
+declare -ga HOSTS=()
+HOSTS_PREFIX=s4-$$
+
+fail() {
+	printf '%s\n' "$*" >&2
+	return 1
+}
+
+# start NAME command...
+start() {
+	local name=$1
+	shift
+	if [ "$1" = on ]; then
+		set -- ip netns exec "$HOSTS_PREFIX-$2" "${@:3}"
+	fi
+	: >"$SCRATCH/$name.out" # else the wait for its first line could see that of an earlier one
+	"$@" </dev/null >"$SCRATCH/$name.out" 2>"$SCRATCH/$name.err" 3>&- &
+	PIDS[$name]=$!
+}
+
+# wait_for command...: until it succeeds
+wait_for() {
+	local end=$((SECONDS + 10))
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || fail "gave up waiting for: $*" || return 1
+		sleep 0.01
+	done
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+line_or_gone() {
+	[ "$(wc -l <"$SCRATCH/$1.out")" -gt 0 ] || gone "${PIDS[$1]}"
+}
+
+# port_of NAME: its first line
+port_of() {
+	local line
+	wait_for line_or_gone "$1" || return 1
+	read -r line <"$SCRATCH/$1.out" || fail "$1 ended without a word: $(cat "$SCRATCH/$1.err")" || return 1
+	printf '%s\n' "$line"
+}
+
+# status_of NAME: wait for its end, return its exit status
+status_of() {
+	local pid=${PIDS[$1]}
+	wait_for gone "$pid" || return 1
+	unset "PIDS[$1]"
+	wait "$pid"
+}
+
+# stop NAME: SIGTERM, and SIGKILL for what does not heed it
+stop() {
+	local pid=${PIDS[$1]} tries=300
+	unset "PIDS[$1]"
+	kill "$pid" 2>/dev/null || return 0
+	until gone "$pid"; do
+		[ "$((tries--))" -gt 0 ] || kill -KILL "$pid"
+		sleep 0.01
+	done
+	wait "$pid" 2>/dev/null || return 0
+}
+
+stop_all() {
+	local name
+	for name in "${!PIDS[@]}"; do
+		stop "$name"
+	done
+}
+
+# request VN CD PORT A.B.C.D USERID [NAME]: a request as \xHH for peer and printf %b. PORT @2 is \p2, for peer alone.
+request() {
+	local text
+	case $3 in
+	@*) text="\\p${3#@}" ;;
+	*) text=$(printf '\\x%02x\\x%02x' $(($3 >> 8)) $(($3 & 255))) ;;
+	esac
+	# shellcheck disable=SC2046,SC2086 # one word a byte is wanted
+	printf '\\x%02x\\x%02x%s\\x%02x\\x%02x\\x%02x\\x%02x%s\\x00' "$1" "$2" "$text" ${4//./ } "$(hex "$5")"
+	[ $# -lt 6 ] || printf '%s\\x00' "$(hex "$6")"
+	printf '\n'
+}
+
+hex() {
+	printf %s "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\x/g'
+}
+
+# require PROGRAM...: a missing one is a failure in strict mode
+require() {
+	local program
+	for program; do
+		if ! command -v "$program" >/dev/null; then
+			[ -z "${STRICT-}" ] || fail "$program is missing" || return 1
+			skip "$program is missing"
+		fi
+	done
+}
+
+# hosts_up A B C...: network namespaces in a row, joined by veth pairs
+hosts_up() {
+	local link=0 left='' right
+	for right; do
+		ip netns add "$HOSTS_PREFIX-$right" || return 1
+		HOSTS+=("$right")
+		on "$right" ip link set lo up
+		if [ -n "$left" ]; then
+			link=$((link + 1))
+			ip link add "$right" netns "$HOSTS_PREFIX-$left" type veth peer "$left" netns "$HOSTS_PREFIX-$right"
+			host_address "$left" "$right" "$link" 1
+			host_address "$right" "$left" "$link" 2
+		fi
+		left=$right
+	done
+}
+
+# host_address HOST DEVICE LINK END; without duplicate address detection, which would keep it tentative for a second
+host_address() {
+	ip -n "$HOSTS_PREFIX-$1" address add "10.$3.0.$4/24" dev "$2"
+	ip -n "$HOSTS_PREFIX-$1" address add "fd00:$3::$4/64" dev "$2" nodad
+	ip -n "$HOSTS_PREFIX-$1" link set "$2" up
+}
+
+# on HOST command...
+on() {
+	ip netns exec "$HOSTS_PREFIX-$1" "${@:2}"
+}
+
+# What still runs there was started there by the test.
+hosts_down() {
+	local host pid
+	for host in "${HOSTS[@]}"; do
+		for pid in $(ip netns pids "$HOSTS_PREFIX-$host"); do
+			kill -KILL "$pid"
+		done
+		ip netns delete "$HOSTS_PREFIX-$host"
+	done
+	HOSTS=()
+}
