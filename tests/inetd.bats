@@ -1,0 +1,52 @@
+#!/usr/bin/env bats
+# examples/inetd.conf under both inetd families, and the form of the launchd file.
+
+setup() {
+	load launch
+}
+
+session() {
+	install_files socks4-stdio.acl=/etc/socks4-stdio.acl inetd.conf=/etc/inetd.conf
+	syslog_up
+	"$@" &
+	wait_for listening gateway '*:1080'
+	[ "$(fetch --proxy socks4://alice@10.1.0.1:1080)" = hello ]
+	wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:'
+	wait_for log_has 'close cmd=connect .* reason=eof$'
+	[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
+	wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
+	[ "$(refusal --interface 198.51.100.7)" = 91 ]
+	# The default limit of sessions a minute would have taken the service away.
+	hold 260 | sort | uniq -c >"$SCRATCH/counts"
+	[ "$(awk '{ print $1, $2 }' "$SCRATCH/counts")" = '260 90' ]
+}
+
+@test "openbsd-inetd serves sessions by examples/inetd.conf" {
+	daemon openbsd-inetd usr/sbin/inetd
+	openbsd() {
+		session "$DAEMON" -i /etc/inetd.conf
+	}
+	in_lab session openbsd
+}
+
+@test "inetutils-inetd serves sessions by examples/inetd.conf" {
+	need inetutils-inetd
+	inetutils() {
+		session inetutils-inetd -d /etc/inetd.conf
+	}
+	in_lab session inetutils
+}
+
+@test "the launchd file is well-formed and names the program and its list" {
+	need xmllint
+	plist=$EXAMPLES/launchd/org.socks4-stdio.plist
+	xmllint --nonet --noout "$plist"
+	value() {
+		xmllint --nonet --xpath "string(/plist/dict/key[.='$1']/following-sibling::*[1]$2)" "$plist"
+	}
+	[ "$(value ProgramArguments '/string[1]')" = /usr/local/sbin/socks4-stdio ]
+	[ "$(value ProgramArguments '/string[2]')" = -a ]
+	[ "$(value ProgramArguments '/string[3]')" = /etc/socks4-stdio.acl ]
+	[ "$(value inetdCompatibility "/key[.='Wait']/following-sibling::*[1]/self::false/..")" ]
+	[ "$(value Sockets "/dict/key[.='SockServiceName']/following-sibling::*[1]")" = 1080 ]
+}

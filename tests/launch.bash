@@ -1,0 +1,241 @@
+# shellcheck shell=bash
+# Shared by the launchers' tests. A test is a function that runs on a machine of its own (`in_lab`, `in_boot`); there this
+# file gives it a network, the installed program with the example's files, and clients.
+#
+#     client 10.1.0.2, 198.51.100.7 -- gateway 10.1.0.1, 198.51.100.1, 203.0.113.1 -- server 203.0.113.80, 203.0.113.81
+#
+# The client has an internal address and one that is not; the server's are not internal, so lists that deny `internal` let them be.
+
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TOOLS=$TESTS/bin
+EXAMPLES=$TESTS/../examples
+BIN=$(realpath -m "${BIN:-$TESTS/../socks4-stdio}")
+LAB=${LAB:-$TESTS/lab}
+export BIN TOOLS EXAMPLES
+
+# daemon PACKAGE PROGRAM: set DAEMON to the program's path. Packages that exclude each other, or that nobody wants to have
+# installed, are unpacked into a cache instead; what is missing there is fetched from the distribution.
+daemon() {
+	local cache=${XDG_CACHE_HOME:-$HOME/.cache}/socks4-stdio-tests
+	export DAEMON
+	DAEMON=$(command -v "${2##*/}") && return
+	DAEMON=$cache/$1/$2
+	[ -x "$DAEMON" ] && return
+	mkdir -p "$cache/$1"
+	if (cd "$cache/$1" && apt-get -qq -o APT::Sandbox::User=root download "$1" && dpkg -x ./*.deb . && rm ./*.deb) >&2 &&
+		[ -x "$DAEMON" ]; then
+		return
+	fi
+	[ "${STRICT-}" != 1 ] || return 1
+	skip "needs $2 of the package $1"
+}
+
+# need PROGRAM...: skip the test, under STRICT=1 fail it, when one is missing
+need() {
+	local program
+	for program in "$@"; do
+		command -v "$program" >/dev/null && continue
+		echo "missing: $program" >&2
+		[ "${STRICT-}" != 1 ] || return 1
+		skip "needs $program"
+	done
+}
+
+# in_lab FUNCTION...: run the last one on a lab machine; the others are what it calls
+in_lab() {
+	SCRATCH=$BATS_TEST_TMPDIR "$LAB" bash -c "$(scenario "$@")" 3>&-
+}
+
+# in_boot FUNCTION...: likewise on a machine that systemd has booted, with the units of examples/systemd
+in_boot() {
+	SCRATCH=$BATS_TEST_TMPDIR "$TESTS/boot-systemd" -b "$BIN=/usr/local/sbin/socks4-stdio" \
+		-b "$EXAMPLES/socks4-stdio.acl=/etc/socks4-stdio.acl" \
+		-b "$EXAMPLES/systemd/socks4-stdio.socket=/etc/systemd/system/socks4-stdio.socket" \
+		-b "$EXAMPLES/systemd/socks4-stdio@.service=/etc/systemd/system/socks4-stdio@.service" \
+		bash -c "$(scenario "$@")" 3>&-
+}
+
+scenario() {
+	printf '. %q\n' "$TESTS/launch.bash"
+	declare -f "$@"
+	cat <<-'END'
+		set -eE
+		trap 'echo "failed: $BASH_COMMAND (line $LINENO of the scenario)" >&2' ERR
+		network_up
+	END
+	printf '%s\n' "${!#}"
+}
+
+# --- on the machine ---
+
+# install_files [FILE=TARGET]...: what `make install` and the example's README put there
+install_files() {
+	local pair
+	mount -t tmpfs -o mode=755 tmpfs /usr/local/sbin
+	cp "$BIN" /usr/local/sbin/socks4-stdio
+	chmod 755 /usr/local/sbin/socks4-stdio
+	for pair in "$@"; do
+		mkdir -p "$(dirname "${pair#*=}")"
+		cp "$EXAMPLES/${pair%%=*}" "${pair#*=}"
+	done
+}
+
+network_up() {
+	local host
+	mkdir -p /run/netns
+	for host in client server; do
+		ip netns add "$host"
+		ip link add "$host" type veth peer name gateway netns "$host"
+		ip link set "$host" up
+		on "$host" ip link set lo up
+		on "$host" ip link set gateway up
+	done
+	ip address add 10.1.0.1/24 dev client
+	ip address add 198.51.100.1/24 dev client
+	ip address add 203.0.113.1/24 dev server
+	on client ip address add 10.1.0.2/24 dev gateway
+	on client ip address add 198.51.100.7/24 dev gateway
+	on server ip address add 203.0.113.80/24 dev gateway
+	on server ip address add 203.0.113.81/24 dev gateway
+	echo '203.0.113.80 www.example.org' >>/etc/hosts
+	on server "$TOOLS/serve" -a 203.0.113.80 80 bash -c "$(declare -f web); web" >/dev/null &
+	on server "$TOOLS/serve" -a 203.0.113.80 25 bash -c "$(declare -f web); web" >/dev/null &
+	wait_for listening server 203.0.113.80:80
+	wait_for listening server 203.0.113.80:25
+}
+
+on() {
+	local host=$1
+	shift
+	if [ "$host" = gateway ]; then
+		"$@"
+	else
+		nsenter --net="/run/netns/$host" -- "$@"
+	fi
+}
+
+# A page that says who asked for it, at the far end of a real connection.
+web() {
+	local line
+	while read -r line && [ "$line" != $'\r' ]; do :; done
+	printf 'HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n'
+}
+
+wait_for() {
+	local end=$((SECONDS + 10))
+	until "$@"; do
+		if [ "$SECONDS" -gt "$end" ]; then
+			echo "waited in vain for: $*" >&2
+			return 1
+		fi
+		read -r -t 0.02 <> <(:) || :
+	done
+}
+
+listening() {
+	[ -n "$(on "$1" ss -Hltn "src $2")" ]
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# log_has PATTERN: an extended regular expression, some line of $LOG
+log_has() {
+	grep -Eq -- "$1" "$LOG"
+}
+
+syslog_up() {
+	LOG=$SCRATCH/syslog
+	"$TOOLS/logd" "$LOG" >/dev/null &
+	wait_for test -S /dev/log
+	touch "$LOG"
+}
+
+# fetch [CURL OPTION...]: the page (or $URL), through the gateway, as the client
+fetch() {
+	on client curl -sS --max-time 10 --interface 10.1.0.2 --socks4 10.1.0.1:1080 "$@" "${URL:-http://203.0.113.80/}"
+}
+
+# The code of the refusal, as curl tells it, or "none".
+refusal() {
+	local text
+	if text=$(fetch -v "$@" 2>&1); then
+		echo none
+	elif [[ $text =~ \((9[0-9])\), ]]; then
+		echo "${BASH_REMATCH[1]}"
+	else
+		echo "other: $text"
+	fi
+}
+
+# hold COUNT [ADDRESS]: open so many sessions at once from the client and print each reply's code, `-` for a connection
+# closed without one. They stay open until $SCRATCH/release appears.
+hold() {
+	on client bash -c "$(declare -f hold_sessions wait_for); hold_sessions $1 ${2:-10.1.0.1}" \
+		>"$SCRATCH/held" 2>"$SCRATCH/held.err" &
+	HOLDER=$!
+	wait_for test -e "$SCRATCH/holding"
+	cat "$SCRATCH/held"
+}
+
+hold_sessions() {
+	local fd fds=() code n
+	for ((n = 0; n < $1; n++)); do
+		exec {fd}<>"/dev/tcp/$2/1080"
+		fds+=("$fd")
+		printf '\x04\x01\x00\x50\xcb\x00\x71\x50\x00' >&"$fd" || :
+		code=$(timeout 5 head -c 8 <&"$fd" 2>/dev/null | od -An -tu1 | awk '{print $2}')
+		echo "${code:--}"
+	done
+	touch "$SCRATCH/holding"
+	wait_for test -e "$SCRATCH/release"
+}
+
+release() {
+	touch "$SCRATCH/release"
+	wait "$HOLDER"
+	rm -f "$SCRATCH/release" "$SCRATCH/holding"
+}
+
+# bind_and_call: BIND for a caller from the server, which sends a line; print the line as the client gets it
+bind_and_call() {
+	on client bash -c "$(declare -f bind_session wait_for); bind_session" >"$SCRATCH/bound" &
+	local client=$!
+	wait_for test -e "$SCRATCH/bind-port"
+	on server bash -c "echo called back >/dev/tcp/203.0.113.1/$(cat "$SCRATCH/bind-port")"
+	wait "$client"
+	cat "$SCRATCH/bound"
+}
+
+bind_session() {
+	local reply fd
+	exec {fd}<>/dev/tcp/10.1.0.1/1080
+	printf '\x04\x02\x00\x00\xcb\x00\x71\x50\x00' >&"$fd"
+	reply=$(timeout 5 head -c 8 <&"$fd" | od -An -tu1)
+	# shellcheck disable=SC2086 # split into bytes
+	set -- $reply
+	[ "$2" = 90 ] || {
+		echo "first reply $2"
+		exit 1
+	}
+	echo $(($3 * 256 + $4)) >"$SCRATCH/bind-port.new"
+	mv "$SCRATCH/bind-port.new" "$SCRATCH/bind-port"
+	reply=$(timeout 10 head -c 8 <&"$fd" | od -An -tu1)
+	# shellcheck disable=SC2086
+	set -- $reply
+	echo "second reply $2 from $5.$6.$7.$8"
+	timeout 10 cat <&"$fd"
+}
+
+# identd_up USER: answer so for every connection of the client
+identd_up() {
+	on client "$TOOLS/serve" -a 10.1.0.2 113 bash -c "$(declare -f identd); identd $1" >/dev/null &
+	wait_for listening client 10.1.0.2:113
+}
+
+identd() {
+	local ports
+	read -r ports
+	printf '%s : USERID : UNIX : %s\r\n' "${ports%$'\r'}" "$1"
+}

@@ -1,0 +1,110 @@
+#!/usr/bin/env bats
+# examples/stunnel: SOCKS4 inside TLS, with a real stunnel at both ends.
+
+setup() {
+	load launch
+	need stunnel4 openssl inetutils-inetd
+}
+
+certificate() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$2" \
+		-keyout "/etc/stunnel/$1.key" -out "/etc/stunnel/$1.pem" 2>/dev/null
+	chmod 600 "/etc/stunnel/$1.key"
+}
+
+# tunnel_up SERVER-FILE: both ends
+tunnel_up() {
+	install_files socks4-stdio.acl=/etc/socks4-stdio.acl stunnel/socks4-stdio-tls.acl=/etc/socks4-stdio-tls.acl \
+		"stunnel/$1=/etc/stunnel/socks4-server.conf" stunnel/client.conf=/etc/stunnel/socks4-client.conf \
+		stunnel/inetd.conf=/etc/inetd.conf
+	syslog_up
+	echo '10.1.0.1 gateway.example.org' >>/etc/hosts
+	certificate socks4-server gateway.example.org
+	certificate socks4-client alice
+	cp /etc/stunnel/socks4-client.pem /etc/stunnel/socks4-clients.pem
+	stunnel4 /etc/stunnel/socks4-server.conf
+	wait_for listening gateway '*:1081'
+	client_up
+}
+
+client_up() {
+	on client stunnel4 /etc/stunnel/socks4-client.conf
+	wait_for listening client 127.0.0.1:1080
+}
+
+# A second client end, on another port, after the file or the certificates have been changed.
+other_client_up() {
+	sed -i 's/^accept.*/accept = 127.0.0.1:1090/' /etc/stunnel/socks4-client.conf
+	on client stunnel4 /etc/stunnel/socks4-client.conf
+	wait_for listening client 127.0.0.1:1090
+}
+
+fetch_tls() {
+	fetch --interface 127.0.0.1 --proxy "socks4://alice@127.0.0.1:${1:-1080}"
+}
+
+denied_tls() {
+	[ "$(URL=http://203.0.113.80:25/ refusal --interface 127.0.0.1 --proxy socks4://127.0.0.1:1080)" = 91 ]
+}
+
+@test "the right certificate passes, and list and log see the client's own address" {
+	right() {
+		inetutils-inetd /etc/inetd.conf
+		wait_for listening gateway 127.0.0.1:1082
+		[ "$(fetch_tls)" = hello ]
+		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:'
+		wait_for log_has 'close cmd=connect .* reason=eof$'
+		denied_tls
+		wait_for log_has 'refuse cmd=connect src=10.1.0.2:.* code=91 reason=denied$'
+	}
+	with_inetd() {
+		install_files stunnel/inetd.conf=/etc/inetd.conf
+		tunnel_up server.conf
+		right
+	}
+	in_lab certificate client_up tunnel_up fetch_tls denied_tls right with_inetd
+}
+
+@test "without inetd the source is local, and the list for it decides" {
+	exec_only() {
+		tunnel_up server-exec.conf
+		[ "$(fetch_tls)" = hello ]
+		wait_for log_has 'open cmd=connect src=local user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio-tls.acl:'
+		wait_for log_has 'close cmd=connect src=local .* reason=eof$'
+		denied_tls
+		wait_for log_has 'refuse cmd=connect src=local .* code=91 reason=denied$'
+	}
+	in_lab certificate client_up tunnel_up fetch_tls denied_tls exec_only
+}
+
+@test "a certificate that is not listed fails, and so does none" {
+	strangers() {
+		tunnel_up server-exec.conf
+		[ "$(fetch_tls)" = hello ]
+		wait_for log_has 'close cmd=connect'
+		: >"$LOG"
+		certificate socks4-client mallory
+		other_client_up
+		! fetch_tls 1090 2>"$SCRATCH/wrong"
+		sed -i '/^cert\|^key/d; s/1090/1091/' /etc/stunnel/socks4-client.conf
+		on client stunnel4 /etc/stunnel/socks4-client.conf
+		wait_for listening client 127.0.0.1:1091
+		! fetch_tls 1091 2>"$SCRATCH/none"
+		# The one that is listed still passes; neither of the others came as far as the program.
+		[ "$(fetch_tls)" = hello ]
+		wait_for log_has 'close cmd=connect'
+		[ "$(grep -c 'open cmd=' "$LOG")" = 1 ]
+	}
+	in_lab certificate client_up tunnel_up other_client_up fetch_tls strangers
+}
+
+@test "a gateway with another certificate is not believed by the client" {
+	impostor() {
+		tunnel_up server-exec.conf
+		[ "$(fetch_tls)" = hello ]
+		certificate socks4-server gateway.example.org
+		other_client_up
+		! fetch_tls 1090 2>"$SCRATCH/impostor"
+	}
+	in_lab certificate client_up tunnel_up other_client_up fetch_tls impostor
+}

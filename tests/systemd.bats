@@ -1,0 +1,117 @@
+#!/usr/bin/env bats
+# examples/systemd, in a systemd that is booted for each test.
+
+setup() {
+	load launch
+}
+
+socket_up() {
+	systemctl start socks4-stdio.socket
+	wait_for listening gateway '*:1080'
+}
+
+# journal_has PRIORITY PATTERN: an entry of exactly this priority matches
+journal_has() {
+	journalctl --no-pager -o cat SYSLOG_IDENTIFIER=socks4-stdio PRIORITY="$1" | grep -Eq -- "$2"
+}
+
+no_session_left() {
+	[ -z "$(systemctl list-units --all --plain --no-legend 'socks4-stdio@*')" ]
+}
+
+failed_units() {
+	systemctl list-units --failed --plain --no-legend
+}
+
+@test "systemd-analyze verify has nothing to say about the units" {
+	verify() {
+		cd /etc/systemd/system
+		systemd-analyze verify --man=no ./socks4-stdio.socket ./socks4-stdio@.service 2>&1
+	}
+	run in_boot verify
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+}
+
+@test "systemd-analyze security finds an exposure of 1.1 at most" {
+	exposure() {
+		systemd-analyze security --offline=yes --no-pager --threshold=11 /etc/systemd/system/socks4-stdio@.service
+	}
+	run in_boot exposure
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *'Overall exposure level'* ]]
+}
+
+@test "a session is served and logged with its priority, and its unit is gone afterwards" {
+	session() {
+		socket_up
+		[ "$(fetch)" = hello ]
+		[ "$(URL=http://www.example.org/ fetch --proxy socks4a://alice@10.1.0.1:1080)" = hello ]
+		wait_for journal_has 6 '^open cmd=connect src=10.1.0.2:[0-9]+ user="" dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:'
+		wait_for journal_has 6 '^open .* user=alice .*name=www.example.org'
+		wait_for journal_has 6 '^close .* reason=eof$'
+		wait_for no_session_left
+		[ -z "$(failed_units)" ]
+	}
+	in_boot socket_up journal_has no_session_left failed_units session
+}
+
+@test "a refusal is a notice and leaves no failed unit" {
+	refused() {
+		socket_up
+		[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
+		wait_for journal_has 5 '^refuse .*code=91 reason=denied$'
+		wait_for no_session_left
+		[ -z "$(failed_units)" ]
+	}
+	in_boot socket_up journal_has no_session_left failed_units refused
+}
+
+@test "the sandbox lets BIND, IDENT and names from DNS work" {
+	all_of_it() {
+		rm -f /etc/resolv.conf
+		printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >/etc/resolv.conf
+		printf 'passwd: files systemd\ngroup: files\nhosts: files dns\nservices: files\n' >/etc/nsswitch.conf
+		"$TOOLS/dnsd" 'in-dns.example.org A 203.0.113.80' >/dev/null &
+		identd_up alice
+		printf '%s\n' 'deny to internal' 'permit connect from internal to .example.org port http ident require' \
+			'permit bind from internal' >/etc/socks4-stdio.acl
+		socket_up
+		[ "$(URL=http://in-dns.example.org/ fetch --proxy socks4a://alice@10.1.0.1:1080)" = hello ]
+		wait_for journal_has 6 '^open .* ident=alice .*name=in-dns.example.org'
+		[ "$(bind_and_call)" = $'second reply 90 from 203.0.113.80\ncalled back' ]
+		wait_for no_session_left
+		[ -z "$(failed_units)" ]
+	}
+	in_boot socket_up journal_has no_session_left failed_units all_of_it
+}
+
+@test "MaxConnectionsPerSource holds for one source, and only for it" {
+	limit() {
+		socket_up
+		hold 17 | sort | uniq -c | awk '{ print $1, $2 }' >"$SCRATCH/counts"
+		printf '%s\n' '1 -' '16 90' | diff - "$SCRATCH/counts"
+		printf 'permit from 198.51.100.7\n' >>/etc/socks4-stdio.acl
+		[ "$(fetch --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" = hello ]
+		touch "$SCRATCH/release"
+		wait_for no_session_left
+		[ "$(fetch)" = hello ]
+		[ -z "$(failed_units)" ]
+	}
+	in_boot socket_up no_session_left failed_units limit
+}
+
+@test "a broken list fails its sessions, but their units are collected" {
+	broken() {
+		echo 'permit everything' >/etc/socks4-stdio.acl
+		socket_up
+		[ "$(refusal)" = 91 ]
+		wait_for journal_has 3 'socks4-stdio.acl:1: '
+		wait_for no_session_left
+		[ -z "$(failed_units)" ]
+		cp "$EXAMPLES/socks4-stdio.acl" /etc/
+		[ "$(fetch)" = hello ]
+	}
+	in_boot socket_up journal_has no_session_left failed_units broken
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# examples/tcpserver/run with each of the servers it knows.
+
+setup() {
+	load launch
+}
+
+run_up() {
+	install_files socks4-stdio.acl=/etc/socks4-stdio.acl tcpserver/run=/run/service/run
+	LOG=$SCRATCH/log
+	(cd /run/service && exec env PATH="${DAEMON:+${DAEMON%/*}:}$PATH" SERVER="$1" ./run) >"$LOG" &
+	wait_for listening gateway '*:1080'
+}
+
+session() {
+	run_up "$1"
+	[ "$(fetch --proxy socks4://alice@10.1.0.1:1080)" = hello ]
+	wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:'
+	wait_for log_has 'close cmd=connect .* reason=eof$'
+	[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
+	wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
+	hold 17 >/dev/null
+	[ "$(stat -c %U "/proc/$(pgrep -n -x socks4-stdio)")" = nobody ]
+	sort "$SCRATCH/held" | uniq -c | awk '{ print $1, $2 }' >"$SCRATCH/counts"
+}
+
+@test "tcpserver of ucspi-tcp serves sessions" {
+	need tcpserver
+	ucspi() {
+		session tcpserver
+		echo '17 90' | diff - "$SCRATCH/counts"
+	}
+	in_lab run_up session ucspi
+}
+
+@test "tcpsvd of ipsvd serves sessions, 16 of one client" {
+	daemon ipsvd usr/bin/tcpsvd
+	ipsvd() {
+		session tcpsvd
+		printf '%s\n' '1 -' '16 90' | diff - "$SCRATCH/counts"
+	}
+	in_lab run_up session ipsvd
+}
+
+@test "run takes a server by itself, and refuses one that it does not know" {
+	need tcpserver
+	chosen() {
+		install_files socks4-stdio.acl=/etc/socks4-stdio.acl tcpserver/run=/run/service/run
+		PORT=1081 /run/service/run >"$SCRATCH/log" &
+		wait_for listening gateway '*:1081'
+		[ "$(fetch --socks4 10.1.0.1:1081)" = hello ]
+		! SERVER=other /run/service/run >"$SCRATCH/other"
+		[ "$(cat "$SCRATCH/other")" = 'run: no such server: other' ]
+	}
+	in_lab chosen
+}

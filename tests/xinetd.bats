@@ -1,0 +1,47 @@
+#!/usr/bin/env bats
+# examples/xinetd/socks4 under a real xinetd.
+
+setup() {
+	load launch
+	daemon xinetd usr/sbin/xinetd
+}
+
+xinetd_up() {
+	install_files socks4-stdio.acl=/etc/socks4-stdio.acl xinetd/socks4=/etc/xinetd.d/socks4
+	printf 'defaults\n{\n}\nincludedir /etc/xinetd.d\n' >/etc/xinetd.conf
+	syslog_up
+	"$DAEMON" -dontfork -f /etc/xinetd.conf &
+	wait_for listening gateway '*:1080'
+}
+
+@test "xinetd serves a session" {
+	session() {
+		xinetd_up
+		[ "$(fetch --proxy socks4://alice@10.1.0.1:1080)" = hello ]
+		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:'
+		wait_for log_has 'close cmd=connect .* reason=eof$'
+		[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
+		wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
+	}
+	in_lab xinetd_up session
+}
+
+@test "only_from turns strangers away before the program starts, list or no list" {
+	strangers() {
+		xinetd_up
+		echo 'permit from any' >/etc/socks4-stdio.acl
+		[ "$(fetch)" = hello ]
+		[[ "$(refusal --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" == other:* ]]
+		! log_has 'src=198\.51\.100\.7'
+	}
+	in_lab xinetd_up strangers
+}
+
+@test "per_source holds" {
+	limit() {
+		xinetd_up
+		hold 17 | sort | uniq -c | awk '{ print $1, $2 }' >"$SCRATCH/counts"
+		printf '%s\n' '1 -' '16 90' | diff - "$SCRATCH/counts"
+	}
+	in_lab xinetd_up limit
+}
