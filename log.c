@@ -36,7 +36,8 @@ struct event {
 	const char *reason;
 };
 
-static enum { TO_SYSLOG, TO_JOURNAL, TO_STDERR, TO_NONE } place = TO_NONE;
+static enum log_place place = LOG_TO_NONE;
+static bool journal; /* standard error is the journal stream */
 static bool quiet, verbose;
 
 /* True where fd 2 is the stream that systemd says it has connected to the journal. */
@@ -64,28 +65,18 @@ log_start(enum log_place where, bool only_errors, bool phases)
 {
 	quiet = only_errors;
 	verbose = phases;
-	switch (where) {
-	case LOG_TO_DEFAULT:
-		place = is_journal() ? TO_JOURNAL : TO_SYSLOG;
-		break;
-	case LOG_TO_SYSLOG:
-		place = TO_SYSLOG;
-		break;
-	case LOG_TO_STDERR:
-		place = TO_STDERR;
-		break;
-	case LOG_TO_NONE:
-		place = TO_NONE;
-		break;
-	}
-	if (place == TO_SYSLOG)
+	place = where;
+	journal = where == LOG_TO_DEFAULT && is_journal();
+	if (where == LOG_TO_DEFAULT)
+		place = journal ? LOG_TO_STDERR : LOG_TO_SYSLOG;
+	if (place == LOG_TO_SYSLOG)
 		openlog("socks4-stdio", LOG_PID, LOG_DAEMON);
 }
 
 void
 log_ready(void)
 {
-	if (place != TO_SYSLOG)
+	if (place != LOG_TO_SYSLOG)
 		return;
 	openlog("socks4-stdio", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 #ifdef __GLIBC__
@@ -131,7 +122,7 @@ static void
 begin(struct line *line, int priority)
 {
 	line->length = 0;
-	if (place == TO_JOURNAL) {
+	if (journal) {
 		put_byte(line, '<');
 		put_byte(line, (char)('0' + priority));
 		put_byte(line, '>');
@@ -266,7 +257,7 @@ emit(struct line *line, int priority)
 	struct pollfd polled = { .fd = 2, .events = POLLOUT };
 	ssize_t written;
 
-	if (place == TO_SYSLOG) {
+	if (place == LOG_TO_SYSLOG) {
 		line->text[line->length] = '\0';
 		syslog(priority, "%s", line->text);
 		return;
@@ -282,7 +273,7 @@ emit(struct line *line, int priority)
 static bool
 is_wanted(int priority)
 {
-	return place != TO_NONE && (!quiet || priority <= LOG_ERR);
+	return place != LOG_TO_NONE && (!quiet || priority <= LOG_ERR);
 }
 
 static void
@@ -296,7 +287,7 @@ tell(int priority, const struct event *event)
 #ifndef __GLIBC__
 	/* musl's syslog() cuts a line, with its head, at 1024 bytes: what the client has chosen
 	 * must not push the reason out. */
-	for (size_t most = 64; place == TO_SYSLOG && line.length > 960 && most >= 8; most /= 2)
+	for (size_t most = 64; place == LOG_TO_SYSLOG && line.length > 960 && most >= 8; most /= 2)
 		compose(&line, priority, event, most, 4 * most);
 #endif
 	emit(&line, priority);
