@@ -19,7 +19,7 @@ OBJECTS = socks4-stdio.o acl.o aclitem.o aclparse.o address.o check.o client.o i
 	options.o proxy.o relay.o resolve.o sandbox.o socks4.o
 HEADERS = acl.h aclrule.h address.h check.h client.h ident.h judge.h log.h net.h options.h proxy.h \
 	relay.h resolve.h sandbox.h socks4.h
-TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd
+TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd
 
 all: socks4-stdio
 
@@ -71,6 +71,10 @@ tests/bin/dnsd: tests/dnsd.c
 tests/bin/logd: tests/logd.c
 	mkdir -p tests/bin
 	$(CC) $(CFLAGS) -o $@ tests/logd.c
+
+tests/bin/oddfd: tests/oddfd.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/oddfd.c
 
 # BIN=path tests another build; FILES='tests/acl.bats ...' only some of the suite.
 check: socks4-stdio tools

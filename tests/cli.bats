@@ -1,0 +1,141 @@
+# The command line, exit statuses, and what stands on fd 0, 1 and 2 at the start.
+
+load helper
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	ACL=$SCRATCH/acl
+	echo 'permit from any' >"$ACL"
+}
+
+teardown() {
+	stop_all
+}
+
+rejected='\0\x5b\0\0\0\0\0\0'
+
+# bad_usage WORD ARGUMENT...: exit 2, the word in the message, nothing on stdout
+bad_usage() {
+	local word=$1
+	shift
+	run -2 --separate-stderr "$BIN" "$@"
+	[ -z "$output" ] || fail "$*: wrote $output" || return 1
+	# shellcheck disable=SC2154
+	case $stderr in *"$word"*) ;; *) fail "$*: $stderr" ;; esac
+}
+
+@test "bad usage: exit 2, a message, nothing on stdout" {
+	bad_usage '-Z' -Z
+	bad_usage '-a wants' -a
+	bad_usage '-4 and -6' -4 -6
+	bad_usage '-A wants' -A ::1
+	bad_usage '-A wants' -A nowhere
+	bad_usage '-b wants' -b localhost
+	bad_usage 'twice' -b 127.0.0.1 -b 127.0.0.2
+	bad_usage '-b leaves' -6 -b 127.0.0.1
+	bad_usage '-l wants' -l file
+	bad_usage '-P' -P 10.0.0.1/8
+	bad_usage '-r wants' -r 5-4
+	bad_usage '-r wants' -r 0-9
+	bad_usage '-w knows' -w lunch=1
+	bad_usage '-w wants' -w idle
+	bad_usage '-w wants' -w idle=-1
+	bad_usage '-w wants' -w idle=1x
+	bad_usage 'operand' surplus
+	bad_usage 'of the server' -B
+	bad_usage 'of the server' -F
+	bad_usage 'of the server' -u alice
+	bad_usage 'of the client' -c proxy -a list host 1
+	bad_usage 'of the client' -c proxy -P 10.0.0.0/8 host 1
+	bad_usage 'host and a port' -c proxy host
+	bad_usage 'host and a port' -c proxy host 1 -4
+	bad_usage 'of the client' -t -c proxy
+	bad_usage '-c wants' -c '[::1' host 1
+	bad_usage '-c has' -c proxy:0 host 1
+	bad_usage 'no operands' -t connect
+	bad_usage 'connect or bind' -t fly alice local host 1
+	bad_usage 'address or local' -t connect alice host host 1
+	bad_usage 'port is' -t connect alice local host 65536
+}
+
+@test "-V prints name and version" {
+	run -0 --separate-stderr "$BIN" -V
+	[[ $output =~ ^socks4-stdio\ [0-9.]+$ ]]
+	[ -z "$stderr" ]
+}
+
+@test "options end at the first operand" {
+	run -2 --separate-stderr "$BIN" surplus -V
+	[ -z "$output" ]
+	run -0 "$BIN" -t -a "$ACL" -- connect alice local 192.0.2.1 80
+	[ "$output" = "permit 192.0.2.1 80 by $ACL:1: permit from any" ]
+}
+
+@test "fd 0 or 1 closed: exit 1 and not a word" {
+	run -1 sh -c '"$0" -l none <&-' "$BIN"
+	[ -z "$output" ]
+	run -1 sh -c '"$0" -a "$1" </dev/null >&-' "$BIN" "$ACL"
+	[ -z "$output" ]
+}
+
+@test "fd 2 closed: the session goes on, and no later descriptor takes its place" {
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" expect '\0\x5a\0\0\0\0\0\0' \
+		2:accept 2:close expect-eof -- sh -c 'exec 2>&-; exec "$0" -a "$1"' "$BIN" "$ACL"
+	run -2 sh -c '"$0" -l stderr </dev/null 2>&-' "$BIN"
+	[ -z "$output" ]
+}
+
+@test "fd 2 is the client's: not a word on it, -l stderr is bad usage" {
+	echo nonsense >"$SCRATCH/broken"
+	"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 0.0.0.0 '')" expect "$rejected" expect-eof -- "$BIN" -a "$ACL"
+	"$TOOLS/peer" -e exec-tcp expect "$rejected" expect-eof expect-exit 2 -- "$BIN" -a "$SCRATCH/broken"
+	"$TOOLS/peer" -e exec-tcp send x expect-closed expect-exit 2 -- "$BIN" -l stderr
+	"$TOOLS/peer" -e exec-unix send x expect-closed expect-exit 2 -- "$BIN" -Z
+}
+
+@test "a listening, an unconnected and a datagram socket on fd 0: system, exit 1" {
+	for kind in listening unconnected datagram; do
+		run -1 --separate-stderr "$TOOLS/oddfd" "$kind" "$BIN" -l stderr -a "$ACL"
+		[[ $stderr == 'refuse code=91 reason=system' ]]
+	done
+}
+
+@test "a client that has reset before the start is no failure of ours" {
+	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp reset wait-file "$SCRATCH/log" expect-exit 0 -- \
+		sh -c 'sleep 0.1; exec "$0" -l stderr -a "$1"' "$BIN" "$ACL"
+	grep -q 'reason=client-left$' "$SCRATCH/log"
+}
+
+@test "pipes on fd 0 and 1: served, refused, and a closed one noticed" {
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes send "$(request 4 1 @2 127.0.0.1 '')" expect '\0\x5a\0\0\0\0\0\0' \
+		2:accept 2:send down 2:shutdown expect down expect-eof send up shutdown 2:expect up 2:expect-eof \
+		-- "$BIN" -l none -a "$ACL"
+	"$TOOLS/peer" exec-pipes send "$(request 4 1 0 127.0.0.1 '')" expect "$rejected" expect-eof -- "$BIN" -l none -a "$ACL"
+}
+
+@test "a file as input, a regular one as output" {
+	"$TOOLS/peer" listen 127.0.0.1:0 accept expect hello send world shutdown expect-eof >"$SCRATCH/port" 3>&- &
+	wait_for test -s "$SCRATCH/port"
+	printf '%b' "$(request 4 1 "$(cat "$SCRATCH/port")" 127.0.0.1 '')hello" >"$SCRATCH/in"
+	"$BIN" -l none -a "$ACL" <"$SCRATCH/in" >"$SCRATCH/result"
+	wait $!
+	[ "$(od -An -tx1 "$SCRATCH/result" | tr -d ' \n')" = 005a000000000000776f726c64 ]
+}
+
+@test "a broken or missing list: every line reported, 91, exit 2" {
+	printf 'permit\nfly from any\npermit from any\ndeny to 10.0.0.1/8\n' >"$ACL"
+	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp expect "$rejected" expect-eof expect-exit 2 -- "$BIN" -l stderr -a "$ACL"
+	grep -q "^$ACL:1: " "$SCRATCH/log"
+	grep -q "^$ACL:2: " "$SCRATCH/log"
+	grep -q "^$ACL:4: " "$SCRATCH/log"
+	run -1 grep -q "^$ACL:3: " "$SCRATCH/log"
+	grep -q '^refuse src=127.0.0.1:[0-9]* code=91 reason=broken-list$' "$SCRATCH/log"
+	"$TOOLS/peer" exec-tcp expect "$rejected" expect-eof expect-exit 2 -- "$BIN" -l none -a "$SCRATCH/none"
+}
+
+@test "a signal before the grant: 91, system, exit 1" {
+	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp pause 200 kill TERM expect "$rejected" expect-eof expect-exit 1 -- \
+		"$BIN" -l stderr -a "$ACL"
+	grep -q 'code=91 reason=system$' "$SCRATCH/log"
+}

@@ -1,0 +1,182 @@
+# The request on the wire: segmentation, limits, every refusal with its reply and its reason.
+
+load helper
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	ACL=$SCRATCH/acl
+	echo 'permit from any' >"$ACL"
+}
+
+teardown() {
+	stop_all
+}
+
+# script WORD...: a peer on a TCP connection to the program, with a destination behind endpoint 2
+script() {
+	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 "$@" -- "$BIN" -l stderr -a "$ACL" -w request=1 >/dev/null
+}
+
+granted='\0\x5a\0\0\0\0\0\0'
+rejected='\0\x5b\0\0\0\0\0\0'
+
+# cut_everywhere BYTES: as \xHH or \p2 (two bytes, never cut within the word)
+cut_everywhere() {
+	local -a bytes
+	local i
+	mapfile -t bytes < <(grep -oE '\\x[0-9a-f]{2}|\\p2' <<<"$1")
+	[ "${#bytes[@]}" -gt 8 ]
+	for ((i = 1; i < ${#bytes[@]}; i++)); do
+		script exec-tcp send "$(printf %s "${bytes[@]:0:i}")" pause 3 \
+			send "$(printf %s "${bytes[@]:i}")" expect "$granted" 2:accept \
+			send hello 2:expect hello shutdown 2:expect-eof 2:close expect-eof || return 1
+	done
+}
+
+@test "a SOCKS4 request cut at every byte" {
+	cut_everywhere "$(request 4 1 @2 127.0.0.1 alice)"
+}
+
+@test "a SOCKS4A request cut at every byte" {
+	cut_everywhere "$(request 4 1 @2 0.0.0.1 bob 127.0.0.1)"
+}
+
+@test "a request cut within the port" {
+	"$TOOLS/peer" listen 127.0.0.1:0 accept pause 100 close >"$SCRATCH/port" 3>&- &
+	wait_for test -s "$SCRATCH/port"
+	port=$(cat "$SCRATCH/port")
+	whole=$(request 4 1 "$port" 127.0.0.1 alice)
+	"$TOOLS/peer" exec-tcp send "${whole:0:12}" pause 5 send "${whole:12}" expect "$granted" \
+		expect-eof -- "$BIN" -l none -a "$ACL"
+	wait $!
+}
+
+@test "a request one byte at a time" {
+	script exec-tcp trickle 2 "$(request 4 1 @2 0.0.0.255 alice localhost)" expect "$granted" 2:accept \
+		2:send x expect x 2:close expect-eof
+}
+
+@test "a request with the application's bytes in one segment" {
+	script exec-tcp send "$(request 4 1 @2 127.0.0.1 '')early" expect "$granted" 2:accept 2:expect early \
+		shutdown 2:expect-eof 2:close expect-eof
+	grep -q 'up=5 down=0 ' "$SCRATCH/log"
+}
+
+@test "DSTIP 0.0.0.x with x zero has no name: what follows is not read as one" {
+	echo 'permit from any to 0.0.0.0' >"$ACL"
+	script exec-tcp send "$(request 4 1 80 0.0.0.0 alice localhost)" expect "$rejected" expect-eof
+	grep -q 'code=91 reason=bad-address$' "$SCRATCH/log"
+	run -1 grep -q name= "$SCRATCH/log"
+}
+
+@test "one byte short: 91 at the end of input" {
+	for whole in "$(request 4 1 @2 127.0.0.1 alice)" "$(request 4 1 @2 0.0.0.1 alice localhost)"; do
+		rm -f "$SCRATCH/log"
+		script exec-tcp send "${whole%\\x00}" shutdown expect "$rejected" expect-eof
+		grep -q '^refuse cmd=connect src=127.0.0.1:.* code=91 reason=short-request$' "$SCRATCH/log"
+		[ "$(wc -l <"$SCRATCH/log")" = 1 ]
+	done
+}
+
+@test "one byte short: 91 at the limit" {
+	whole=$(request 4 1 @2 127.0.0.1 alice)
+	script exec-tcp send "${whole%\\x00}" expect "$rejected" expect-eof
+	grep -q '^refuse cmd=connect src=127.0.0.1:.* code=91 reason=request-timeout$' "$SCRATCH/log"
+}
+
+@test "the limit is one on the whole request" {
+	script exec-tcp trickle 250 "\x04\x01\x00\x50" expect "$rejected" expect-eof
+	grep -q 'reason=request-timeout$' "$SCRATCH/log"
+}
+
+@test "no byte at all: 91 at the end of input and at the limit" {
+	script exec-tcp shutdown expect "$rejected" expect-eof
+	script exec-tcp expect "$rejected" expect-eof
+	grep -q '^refuse src=127.0.0.1:[0-9]* code=91 reason=short-request$' "$SCRATCH/log"
+	grep -q '^refuse src=127.0.0.1:[0-9]* code=91 reason=request-timeout$' "$SCRATCH/log"
+}
+
+# refused REASON REPLY BYTES: the reply and nothing else comes, then the end; exit status 0
+refused() {
+	rm -f "$SCRATCH/log"
+	script exec-tcp send "$3" expect "$2" expect-eof expect-exit 0 ||
+		fail "$1: $(cat "$SCRATCH/log")" || return 1
+	grep -q " reason=$1\$" "$SCRATCH/log" || fail "$1: $(cat "$SCRATCH/log")" || return 1
+	[ "$(wc -l <"$SCRATCH/log")" = 1 ]
+}
+
+@test "every refusal of a request has its reply and its reason" {
+	long=$(printf 'u%.0s' {1..256})
+	refused bad-version '\x05\xff' '\x05\x01\x00'
+	grep -q ' code=255 ' "$SCRATCH/log"
+	refused bad-version "$rejected" 'GET / HTTP/1.0\r\n\r\n'
+	refused bad-version "$rejected" '\x00'
+	refused bad-command "$rejected" '\x04\x00'
+	refused bad-command "$rejected" '\x04\x03\x00\x50\x7f\x00\x00\x01\x00'
+	refused bad-command "$rejected" '\x04\xff'
+	refused too-long "$rejected" "$(request 4 1 80 127.0.0.1 "$long")"
+	refused too-long "$rejected" "$(request 4 1 80 0.0.0.1 alice "$long")"
+	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice '')"
+	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice .)"
+	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice localhost..)"
+	refused bad-address "$rejected" "$(request 4 1 80 0.0.0.0 alice)"
+	refused bad-port "$rejected" "$(request 4 1 0 127.0.0.1 alice)"
+	refused bad-port "$rejected" "$(request 4 1 0 0.0.0.1 alice localhost)"
+	refused connect-refused "$rejected" "$(request 4 1 1 127.0.0.1 alice)"
+	echo 'deny from any' >"$ACL"
+	refused denied "$rejected" "$(request 4 1 @2 127.0.0.1 alice)"
+}
+
+@test "a USERID and a name of 255 bytes are taken" {
+	long=$(printf 'u%.0s' {1..255})
+	script exec-tcp send "$(request 4 1 @2 127.0.0.1 "$long")" expect "$granted" 2:accept 2:close expect-eof
+	rm "$SCRATCH/log"
+	refused resolve-failed "$rejected" "$(request 4 1 80 0.0.0.1 "$long" "$long")"
+	grep -q "user=$long name=$long code=91" "$SCRATCH/log"
+}
+
+@test "-n refuses names, and takes addresses" {
+	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 1 80 0.0.0.1 '' localhost)" expect "$rejected" \
+		expect-eof -- "$BIN" -l stderr -a "$ACL" -n
+	grep -q 'name=localhost code=91 reason=names-refused$' "$SCRATCH/log"
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" expect "$granted" \
+		2:accept 2:close expect-eof -- "$BIN" -l none -a "$ACL" -n
+}
+
+@test "an IPv6 literal as a name" {
+	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen '[::1]:0' exec-tcp send "$(request 4 1 @2 0.0.0.1 '' ::1)" \
+		expect "$granted" 2:accept 2:close expect-eof -- "$BIN" -l stderr -a "$ACL"
+	grep -q '^open cmd=connect .* user="" dst=\[::1\]:[0-9]* rule=' "$SCRATCH/log"
+	refused connect-refused "$rejected" "$(request 4 1 1 0.0.0.1 '' ::ffff:127.0.0.1)"
+	grep -q ' dst=127.0.0.1:1 ' "$SCRATCH/log"
+}
+
+@test "unspecified literals are dropped, mapped ones too" {
+	for literal in 0.0.0.0 :: ::ffff:0.0.0.0; do
+		refused bad-address "$rejected" "$(request 4 1 80 0.0.0.1 '' "$literal")"
+		refused bad-address "$rejected" "$(request 4 2 80 0.0.0.1 '' "$literal")"
+	done
+}
+
+@test "the refusal survives bytes that the client still sends" {
+	echo 'deny from any' >"$ACL"
+	script exec-tcp send "$(request 4 1 80 127.0.0.1 '')" send-random 32K 1 expect "$rejected" expect-eof
+}
+
+@test "a client that ends its input during CONNECT has only finished sending" {
+	script exec-tcp send "$(request 4 1 @2 127.0.0.1 '')bye" shutdown expect "$granted" 2:accept 2:expect bye \
+		2:expect-eof 2:send answer 2:close expect answer expect-eof
+}
+
+@test "a client that resets while CONNECT is under way is noticed at once" {
+	"$TOOLS/peer" -t 3 -2 "$SCRATCH/log" 2:listen-deaf 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
+		pause 200 reset expect-exit 0 -- "$BIN" -l stderr -a "$ACL" >/dev/null
+	grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
+}
+
+@test "a destination that never answers: 91 at the connect limit" {
+	"$TOOLS/peer" -t 3 -2 "$SCRATCH/log" 2:listen-deaf 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
+		expect "$rejected" expect-eof -- "$BIN" -l stderr -a "$ACL" -w connect=1 >/dev/null
+	grep -q ' code=91 reason=connect-timeout$' "$SCRATCH/log"
+}
