@@ -24,9 +24,14 @@ start() {
 	if [ "$1" = on ]; then
 		set -- ip netns exec "$HOSTS_PREFIX-$2" "${@:3}"
 	fi
-	: >"$SCRATCH/$name.out" # else the wait for its first line could see that of an earlier one
-	"$@" </dev/null >"$SCRATCH/$name.out" 2>"$SCRATCH/$name.err" 3>&- &
+	rm -f "$SCRATCH/$name.out"
+	{
+		trap - ERR EXIT
+		exec "$@" </dev/null >"$SCRATCH/$name.out" 2>"$SCRATCH/$name.err" 3>&-
+	} &
 	PIDS[$name]=$!
+	# A job that is stopped before its traps are gone would play the end of the test that bats has set as a trap.
+	until [ -e "$SCRATCH/$name.out" ] || gone "${PIDS[$name]}"; do :; done
 }
 
 # wait_for command...: until it succeeds

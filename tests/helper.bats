@@ -195,7 +195,7 @@ sigpipe_is_default='^SigIgn:.*[02468ace][0-9a-f]{3}$'
 	"$peer" connect "127.0.0.1:$(port_of serve)" send '3\n' expect-eof
 	wait_for test -s statuses
 	"$peer" connect "127.0.0.1:$(port_of serve)" send '5\n' expect-eof expect-refused "127.0.0.1:$(port_of serve)"
-	run status_of serve
+	status_of serve || status=$?
 	[ "$status" -eq 5 ]
 	[ "$(paste -sd ' ' statuses)" = "3 5" ]
 }
@@ -221,7 +221,7 @@ sigpipe_is_default='^SigIgn:.*[02468ace][0-9a-f]{3}$'
 @test "helper: what has been started is waited for, reported and stopped" {
 	start good sh -c 'echo 4711; exit 3'
 	[ "$(port_of good)" = 4711 ]
-	run status_of good
+	status_of good || status=$?
 	[ "$status" -eq 3 ]
 	start mute sh -c 'echo broken >&2'
 	run port_of mute

@@ -40,6 +40,7 @@ static struct sessions {
 
 static volatile sig_atomic_t stopping;
 static sigset_t mask_while_waiting;
+static int listener = -1; /* -1: closed again */
 
 static void
 fail(const char *what)
@@ -131,38 +132,41 @@ start(int connection)
 			fail("realloc");
 	}
 	sessions.pids[sessions.running++] = sessions.last;
-	sessions.accepted++;
-}
-
-static bool
-wants_more(void)
-{
-	return options.sessions == 0 || sessions.accepted < options.sessions;
 }
 
 static void
-accept_all(int listener)
+stop_listening(void)
 {
-	while (wants_more()) {
-		int connection = accept(listener, NULL, NULL);
-		if (connection < 0) {
-			if (errno == ECONNABORTED || errno == EINTR)
-				continue;
-			if (errno == EAGAIN || errno == EWOULDBLOCK)
-				return;
-			fail("accept");
-		}
-		if (fcntl(connection, F_SETFD, FD_CLOEXEC) < 0)
-			fail("fcntl");
-		start(connection);
-		close(connection);
+	if (listener >= 0)
+		close(listener);
+	listener = -1;
+	if (options.path)
+		unlink(options.path);
+}
+
+static void
+accept_one(void)
+{
+	int connection = accept(listener, NULL, NULL);
+	if (connection < 0) {
+		if (errno == ECONNABORTED || errno == EINTR || errno == EAGAIN ||
+		    errno == EWOULDBLOCK)
+			return;
+		fail("accept");
 	}
+	if (fcntl(connection, F_SETFD, FD_CLOEXEC) < 0)
+		fail("fcntl");
+	/* Nobody may get through once the last session has been seen to begin. */
+	if (++sessions.accepted == options.sessions)
+		stop_listening();
+	start(connection);
+	close(connection);
 }
 
 /* Signals are let in only here, so none can slip between the look at what they changed and the
  * wait. */
 static bool
-wait_for_caller(int listener, const struct timespec *limit)
+wait_for_caller(const struct timespec *limit)
 {
 	fd_set readable;
 
@@ -176,34 +180,37 @@ wait_for_caller(int listener, const struct timespec *limit)
 }
 
 static void
+signal_sessions(int number)
+{
+	for (size_t i = 0; i < sessions.running; i++)
+		kill(sessions.pids[i], number);
+}
+
+/* A session that does not heed SIGTERM while three seconds pass is killed. */
+static void
 end_sessions(void)
 {
-	const struct timespec second = { .tv_sec = 1 };
+	const struct timespec patience = { .tv_sec = 3 };
 
-	for (int round = 0; sessions.running > 0; round++) {
-		for (size_t i = 0; i < sessions.running; i++)
-			kill(sessions.pids[i], round < 3 ? SIGTERM : SIGKILL);
-		wait_for_caller(-1, &second);
+	signal_sessions(SIGTERM);
+	while (sessions.running > 0) {
+		size_t before = sessions.running;
+		wait_for_caller(&patience);
 		reap();
+		if (sessions.running == before)
+			signal_sessions(SIGKILL);
 	}
 }
 
 static int
-serve(int listener)
+serve(void)
 {
-	while (!stopping && (wants_more() || sessions.running > 0)) {
-		if (!wants_more() && listener >= 0) {
-			close(listener);
-			listener = -1;
-		}
-		if (wait_for_caller(listener, NULL))
-			accept_all(listener);
+	while (!stopping && (listener >= 0 || sessions.running > 0)) {
+		if (wait_for_caller(NULL))
+			accept_one();
 		reap();
 	}
-	if (listener >= 0)
-		close(listener);
-	if (options.path)
-		unlink(options.path);
+	stop_listening();
 	if (!stopping)
 		return sessions.last_status;
 	end_sessions();
@@ -313,9 +320,9 @@ main(int argc, char **argv)
 	for (int fd = 3; fd < 256; fd++)
 		close(fd);
 	prepare_signals();
-	int listener = options.path ? listen_unix() : listen_tcp(argv[optind]);
+	listener = options.path ? listen_unix() : listen_tcp(argv[optind]);
 	if (listener <= 2 || listener >= FD_SETSIZE || fcntl(listener, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(listener, F_SETFL, O_NONBLOCK) < 0 || fflush(stdout) != 0)
 		fail("listener");
-	return serve(listener);
+	return serve();
 }
