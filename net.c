@@ -1,4 +1,4 @@
-#define _DEFAULT_SOURCE /* IP_BIND_ADDRESS_NO_PORT, where there is one */
+#define _GNU_SOURCE /* SOCK_NONBLOCK, IP_BIND_ADDRESS_NO_PORT, POLLRDHUP, where there are such */
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -542,4 +542,14 @@ net_prepare(int fd)
 		return;
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+}
+
+short
+net_early_end(void)
+{
+#ifdef POLLRDHUP
+	return POLLRDHUP;
+#else
+	return 0;
+#endif
 }

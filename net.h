@@ -69,6 +69,10 @@ int net_accept(int listener, struct endpoint *caller);
 enum net_peer { NET_TCP, NET_LOCAL, NET_GONE, NET_UNKNOWN };
 enum net_peer net_peer(int fd, struct endpoint *peer);
 
+/* The poll(2) event that tells of a peer's end of input before what stands in front of it is read;
+ * 0 on a system without one. */
+short net_early_end(void);
+
 /* True where both descriptors are the same open file (a dup or an inherited twin). */
 bool net_same_file(int a, int b);
 

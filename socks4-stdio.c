@@ -27,11 +27,6 @@
 
 #define VERSION "1.0"
 
-/* POLLRDHUP tells at once that a client has ended its input behind bytes not read yet. */
-#ifndef POLLRDHUP
-#define POLLRDHUP 0
-#endif
-
 enum { IN = 0, OUT = 1, ERRORS = 2 };
 
 enum { DRAIN_MOST = 65536, DRAIN_SECONDS = 1 };
@@ -441,7 +436,7 @@ await_caller(struct session *s, int listener, struct endpoint *caller)
 		waiting[0].fd = listener;
 		waiting[0].events = POLLIN;
 		waiting[1].fd = IN;
-		waiting[1].events = (short)(POLLRDHUP | (s->length < sizeof s->bytes ? POLLIN : 0));
+		waiting[1].events = (short)(net_early_end() | (s->length < sizeof s->bytes ? POLLIN : 0));
 		waiting[0].revents = waiting[1].revents = 0;
 		if (net_stopped())
 			return SYSTEM;

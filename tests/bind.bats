@@ -1,0 +1,164 @@
+# BIND: both replies, the one caller, its check, and that no listener remains.
+
+load helper
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	ACL=$SCRATCH/acl
+	echo 'permit from any to 0.0.0.0,127.0.0.0/8' >"$ACL"
+}
+
+teardown() {
+	stop_all
+	hosts_down
+}
+
+rejected='\0\x5b\0\0\0\0\0\0'
+
+# bind_script WORD... [-- option ...]: a peer as the client; endpoint 2 is for the caller
+bind_script() {
+	local -a words=()
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		words+=("$1")
+		shift
+	done
+	[ $# -eq 0 ] || shift
+	"$TOOLS/peer" -2 "$SCRATCH/log" "${words[@]}" -- "$BIN" -l stderr -a "$ACL" "$@" >/dev/null
+}
+
+@test "both replies, then both directions" {
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 alice)" expect '\0\x5a\c3\x7f\0\0\x01' \
+		2:connect 127.0.0.1:@3 expect '\0\x5a\p2\x7f\0\0\x01' 2:send banner expect banner send up shutdown \
+		2:expect up 2:expect-eof 2:close expect-eof
+	grep -q '^open cmd=bind src=127.0.0.1:[0-9]* user=alice dst=127.0.0.1:[0-9]* rule=.*:1' "$SCRATCH/log"
+	grep -q '^close cmd=bind .* up=2 down=6 secs=.* reason=eof$' "$SCRATCH/log"
+}
+
+@test "early bytes of the client are kept, in order" {
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')one" expect '\0\x5a\c3\x7f\0\0\x01' send two pause 20 \
+		send-random 3K 9 pause 20 2:connect 127.0.0.1:@3 expect '\0\x5a\p2\x7f\0\0\x01' 2:expect onetwo \
+		2:expect-random 3K 9 shutdown 2:expect-eof 2:close expect-eof
+}
+
+@test "more early bytes than we hold are kept too" {
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' send-random 100K 5 \
+		2:connect 127.0.0.1:@3 expect '\0\x5a\p2\x7f\0\0\x01' 2:expect-random 100K 5 shutdown 2:expect-eof \
+		2:close expect-eof
+}
+
+@test "the listener takes one caller and is gone" {
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
+		2:connect 127.0.0.1:@3 expect '\0\x5a\p2\x7f\0\0\x01' 4:expect-refused 127.0.0.1:@3 2:close \
+		expect-eof close
+}
+
+@test "a wrong caller: 91, both connections closed" {
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.9 '')" expect '\0\x5a\c3\?\?\?\?' 2:connect 127.0.0.1:@3 \
+		expect "$rejected" expect-eof 2:expect-closed
+	grep -q ' code=91 reason=bind-wrong-caller$' "$SCRATCH/log"
+	grep -q '^refuse cmd=bind .* dst=127.0.0.1:' "$SCRATCH/log"
+}
+
+@test "the client that leaves ends it at once and frees the port" {
+	for leave in close reset shutdown; do
+		rm -f "$SCRATCH/log"
+		bind_script -t 3 exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' "$leave" \
+			expect-exit 0 4:expect-refused 127.0.0.1:@3
+		grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
+	done
+}
+
+@test "a client that leaves behind unread bytes is noticed" {
+	bind_script -t 3 exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
+		send-random 20K 5 close expect-exit 0
+	grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
+}
+
+@test "nobody calls: 91 at the limit, no listener remains" {
+	bind_script -t 3 exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
+		expect "$rejected" expect-eof expect-exit 0 4:expect-refused 127.0.0.1:@3 -- -w bind=1
+	grep -q ' code=91 reason=bind-timeout$' "$SCRATCH/log"
+}
+
+@test "-r gives the port; exhausted: 91 bind-failed" {
+	"$TOOLS/peer" listen 127.0.0.1:0 wait-file "$SCRATCH/done" >"$SCRATCH/port" 3>&- &
+	wait_for test -s "$SCRATCH/port"
+	taken=$(cat "$SCRATCH/port")
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$rejected" expect-eof -- -r "$taken-$taken"
+	grep -q ' code=91 reason=bind-failed$' "$SCRATCH/log"
+	touch "$SCRATCH/done"
+	wait $!
+	for _ in 1 2 3; do # the port of a session that has just ended serves the next one
+		bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" \
+			expect "\\0\\x5a$(printf '\\x%02x\\x%02x' $((taken >> 8)) $((taken & 255)))\\x7f\\0\\0\\x01" \
+			2:connect "127.0.0.1:$taken" expect '\0\x5a\p2\x7f\0\0\x01' shutdown 2:expect-eof 2:close expect-eof \
+			-- -r "$taken-$taken"
+	done
+}
+
+@test "-A is advertised, -b is listened on" {
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\xc6\x33\x64\x09' \
+		2:connect 127.0.0.5:@3 expect '\0\x5a\p2\x7f\0\0\x01' 2:close expect-eof close -- -A 198.51.100.9 -b 127.0.0.5
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x05' \
+		4:expect-refused 127.0.0.1:@3 close -- -b 127.0.0.5
+}
+
+@test "DSTIP 0.0.0.0: any caller, only by a rule that names it" {
+	bind_script exec-tcp send "$(request 4 2 0 0.0.0.0 '')" expect '\0\x5a\c3\0\0\0\0' \
+		2:bind 127.0.0.7:0 2:connect 127.0.0.1:@3 expect '\0\x5a\p2\x7f\0\0\x07' 2:close expect-eof close
+	for list in 'permit from any' 'permit from any to any' 'permit from any to 0.0.0.0/8' \
+		'deny to internal\npermit from any to 0.0.0.0'; do
+		printf '%b\n' "$list" >"$ACL"
+		bind_script exec-tcp send "$(request 4 2 0 0.0.0.0 '')" expect "$rejected" expect-eof
+	done
+	[ "$(grep -c ' code=91 reason=denied$' "$SCRATCH/log")" = 4 ]
+}
+
+@test "a name: any of its permitted IPv4 addresses may call, the others not" {
+	cat >"$SCRATCH/scene" <<-END
+		printf '%s\n' '127.0.0.11 many.test' '127.0.0.12 many.test' '127.0.0.13 many.test' '2001:db8::6 six.test' >>/etc/hosts
+		printf '%s\n' 'deny to 127.0.0.13' 'permit from any to .test' >/tmp/list.\$\$
+		run() { "$TOOLS/peer" -2 "$SCRATCH/log" "\$@" -- "$BIN" -l stderr -a /tmp/list.\$\$ >/dev/null || exit 1; }
+		for last in 11 12; do
+			run exec-tcp send "$(request 4 2 21 0.0.0.1 '' many.test)" expect '\\0\\x5a\\c3\\?\\?\\?\\?' \\
+				2:bind 127.0.0.\$last:0 2:connect 127.0.0.1:@3 expect '\\0\\x5a\\p2\\x7f\\0\\0\\?' 2:close expect-eof close
+		done
+		run exec-tcp send "$(request 4 2 21 0.0.0.1 '' many.test)" expect '\\0\\x5a\\c3\\?\\?\\?\\?' \\
+			2:bind 127.0.0.13:0 2:connect 127.0.0.1:@3 expect '\\0\\x5b\\0\\0\\0\\0\\0\\0' expect-eof
+		run exec-tcp send "$(request 4 2 21 0.0.0.1 '' six.test)" expect '\\0\\x5b\\0\\0\\0\\0\\0\\0' expect-eof
+		rm /tmp/list.\$\$
+	END
+	"$TESTS/lab" bash "$SCRATCH/scene"
+	grep -q '^open cmd=bind .* name=many.test rule=.*:2' "$SCRATCH/log"
+	grep -q 'name=many.test .*reason=bind-wrong-caller$' "$SCRATCH/log"
+	grep -q 'name=six.test code=91 reason=resolve-failed$' "$SCRATCH/log"
+}
+
+@test "three hosts: the right caller, a wrong one, nobody, the client leaving" {
+	hosts_up client gateway server
+	on server ip address add 10.2.0.3/24 dev gateway
+	echo 'permit from 10.1.0.0/24 to 10.2.0.2' >"$ACL"
+	start gateway on gateway "$TOOLS/serve" -a 10.1.0.2 0 "$BIN" -l stderr -a "$ACL" -w bind=1
+	port=$(port_of gateway)
+
+	start client on client "$TOOLS/peer" connect "10.1.0.2:$port" send "$(request 4 2 21 10.2.0.2 '')" \
+		expect '\0\x5a\c3\x0a\x02\0\x01' print '\d3\n' expect '\0\x5a\c4\x0a\x02\0\x02' expect hello shutdown expect-eof
+	on server "$TOOLS/peer" bind 10.2.0.2:0 connect "10.2.0.1:$(port_of client)" send hello expect-eof close
+	status_of client
+
+	start client on client "$TOOLS/peer" connect "10.1.0.2:$port" send "$(request 4 2 21 10.2.0.2 '')" \
+		expect '\0\x5a\c3\x0a\x02\0\x01' print '\d3\n' expect "$rejected" expect-eof
+	on server "$TOOLS/peer" bind 10.2.0.3:0 connect "10.2.0.1:$(port_of client)" expect-closed
+	status_of client
+
+	on client "$TOOLS/peer" connect "10.1.0.2:$port" send "$(request 4 2 21 10.2.0.2 '')" \
+		expect '\0\x5a\c3\x0a\x02\0\x01' expect "$rejected" expect-eof
+	on client "$TOOLS/peer" connect "10.1.0.2:$port" send "$(request 4 2 21 10.2.0.2 '')" \
+		expect '\0\x5a\c3\x0a\x02\0\x01' close
+	for reason in bind-wrong-caller bind-timeout client-left; do
+		wait_for grep -q "reason=$reason\$" "$SCRATCH/gateway.err"
+	done
+	grep -q 'cmd=bind .* dst=10.2.0.2:.* reason=eof$' "$SCRATCH/gateway.err"
+	[ "$(on gateway ss -Hltn | wc -l)" = 1 ] # the launcher's own
+}
