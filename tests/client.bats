@@ -1,0 +1,206 @@
+# Client mode against scripted proxies, our server and Dante; ssh is in client-ssh.bats.
+
+load helper
+
+bats_require_minimum_version 1.5.0
+
+teardown() {
+	stop_all
+}
+
+granted='\0\x5a\0\0\0\0\0\0'
+
+# dialogue STATUS MESSAGE OPTIONS WORD...: the program as client of endpoint 2, its user's side as endpoint 1
+dialogue() {
+	local status=$1 message=$2 options=$3
+	shift 3
+	rm -f "$SCRATCH/log"
+	# shellcheck disable=SC2086
+	"$TOOLS/peer" -t 5 -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept "$@" expect-exit "$status" \
+		-- "$BIN" -c 127.0.0.1:@2 $options >/dev/null || fail "$(cat "$SCRATCH/log")" || return 1
+	if [ -n "$message" ]; then
+		grep -qF -- "$message" "$SCRATCH/log" || fail "$message: $(cat "$SCRATCH/log")" || return 1
+		[ "$(wc -l <"$SCRATCH/log")" = 1 ]
+	else
+		[ ! -s "$SCRATCH/log" ] || fail "$(cat "$SCRATCH/log")"
+	fi
+}
+
+@test "an address goes as SOCKS4, a name and IPv6 as SOCKS4A" {
+	dialogue 0 '' '-u alice 192.0.2.1 80' 2:expect "$(request 4 1 80 192.0.2.1 alice)" 2:send "$granted" \
+		2:send down 2:close expect down expect-eof shutdown
+	dialogue 0 '' '-u alice example.org 443' 2:expect "$(request 4 1 443 0.0.0.1 alice example.org)" \
+		2:send "$granted" 2:close expect-eof shutdown
+	dialogue 0 '' '-u alice 2001:db8::1 443' 2:expect "$(request 4 1 443 0.0.0.1 alice 2001:db8::1)" \
+		2:send "$granted" 2:close expect-eof shutdown
+	dialogue 0 '' '-u alice ::ffff:192.0.2.1 80' 2:expect "$(request 4 1 80 192.0.2.1 alice)" 2:send "$granted" \
+		2:close expect-eof shutdown
+	dialogue 0 '' '-u alice -n localhost 80' 2:expect "$(request 4 1 80 127.0.0.1 alice)" 2:send "$granted" \
+		2:close expect-eof shutdown
+	dialogue 0 '' "192.0.2.1 http" 2:expect "$(request 4 1 80 192.0.2.1 "$(id -un)")" 2:send "$granted" \
+		2:close expect-eof shutdown
+}
+
+@test "-u '' sends no USERID" {
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" \
+		2:send "$granted" 2:close expect-eof shutdown -- "$BIN" -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+}
+
+@test "bytes glued to the reply reach stdout first, a reply in pieces is one" {
+	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send "${granted}banner" 2:send more 2:close expect bannermore expect-eof shutdown
+	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:trickle 5 "${granted}banner" 2:close expect banner expect-eof shutdown
+}
+
+@test "stdin ends first; stdout closes first" {
+	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$granted" send last shutdown 2:expect last 2:expect-eof \
+		2:send-random 1M 3 2:close expect-random 1M 3 expect-eof
+	"$TOOLS/peer" listen 127.0.0.1:0 accept send "$granted" skip 9 deadline 5 fill 1 100 expect-closed \
+		>"$SCRATCH/port" 2>"$SCRATCH/peer" 3>&- &
+	wait_for test -s "$SCRATCH/port"
+	run -0 bash -c '{ sleep 5 | "$0" -c 127.0.0.1:"$1" -u "" 192.0.2.1 80; echo "$?" >"$2"; } | head -c 3 | wc -c' \
+		"$BIN" "$(head -n 1 "$SCRATCH/port")" "$SCRATCH/status"
+	[ "$output" = 3 ]
+	[ "$(cat "$SCRATCH/status")" = 1 ]
+}
+
+@test "every refusal has its message and its exit status" {
+	dialogue 91 'refused: rejected or failed (91)' '192.0.2.1 80' 2:send '\0\x5b\0\0\0\0\0\0'
+	dialogue 92 'refused: it cannot reach identd here (92)' '192.0.2.1 80' 2:send '\0\x5c\0\0\0\0\0\0'
+	dialogue 93 'refused: its identd check found a different user (93)' '192.0.2.1 80' 2:send '\0\x5d\0\0\0\0\0\0'
+	grep -q '^socks4-stdio: proxy 127.0.0.1:[0-9]* refused' "$SCRATCH/log"
+}
+
+@test "a malformed reply is an error that names what came" {
+	dialogue 1 'unknown reply code, 94 (00 5e 00 00 00 00 00 00)' '192.0.2.1 80' 2:send '\0\x5e\0\0\0\0\0\0'
+	dialogue 1 'does not speak SOCKS4: its reply starts with 72 (48 54 54 50' '192.0.2.1 80' 2:send 'HTTP/1.0 400 Bad Request\r\n'
+	dialogue 1 'closed after 0 of 8 bytes of a reply' '192.0.2.1 80' 2:shutdown
+	dialogue 1 'closed after 2 of 8 bytes of a reply (05 ff)' '192.0.2.1 80' 2:send '\x05\xff' 2:shutdown
+	dialogue 1 'lost: Connection reset by peer' '192.0.2.1 80' 2:send '\0\x5a' pause 50 2:reset
+	dialogue 1 'did not answer in time' '-w connect=1 192.0.2.1 80' 2:send '\0\x5a\0'
+}
+
+@test "version 4 in a reply is taken, with a warning under -v" {
+	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send '\x04\x5a\0\0\0\0\0\0' 2:close expect-eof shutdown
+	rm -f "$SCRATCH/log"
+	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\x04\x5a\0\0\0\0\0\0' \
+		shutdown 2:expect-eof 2:close expect-eof -- "$BIN" -v -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+	grep -q 'warning: .*version 4' "$SCRATCH/log"
+	grep -q '^open cmd=connect .*dst=192.0.2.1:80' "$SCRATCH/log"
+	grep -q '^close cmd=connect .*reason=eof$' "$SCRATCH/log"
+}
+
+@test "a proxy that cannot be reached, by address and by name" {
+	run -1 "$BIN" -c 127.0.0.1:1 192.0.2.1 80 </dev/null
+	[[ $output == *'proxy 127.0.0.1:1 cannot be reached: Connection refused'* ]]
+	run -1 "$BIN" -c no-such-proxy.invalid 192.0.2.1 80 </dev/null
+	[[ $output == *'proxy no-such-proxy.invalid:1080: '* ]]
+}
+
+@test "what SOCKS4 cannot ask for is bad usage" {
+	for host in 0.0.0.0 0.0.0.7 ''; do
+		run -2 "$BIN" -c 127.0.0.1 "$host" 80 </dev/null
+	done
+	run -2 "$BIN" -c 127.0.0.1 -n 2001:db8::1 80 </dev/null
+	run -2 "$BIN" -c 127.0.0.1 host 0 </dev/null
+	run -2 "$BIN" -c 127.0.0.1 host 70000 </dev/null
+}
+
+@test "-n with a name that has only IPv6 says so" {
+	cat >"$SCRATCH/scene" <<-END
+		echo '2001:db8::1 six.test' >>/etc/hosts
+		"$BIN" -c 127.0.0.1 -n six.test 80 </dev/null
+	END
+	run -1 "$TESTS/lab" bash "$SCRATCH/scene"
+	[[ $output == *'six.test has only IPv6 addresses'* ]]
+}
+
+@test "the proxy's addresses are raced" {
+	cat >"$SCRATCH/scene" <<-END
+		"$TOOLS/dnsd" 'proxy.test A 127.0.0.2' 'proxy.test A 127.0.0.3' 'proxy.test A 127.0.0.4' >/dev/null &
+		"$TOOLS/peer" listen-deaf 127.0.0.3:1080 wait-file "$SCRATCH/done" >"$SCRATCH/deaf" &
+		until [ -s "$SCRATCH/deaf" ]; do sleep 0.01; done
+		"$TOOLS/peer" -t 2 2:listen 127.0.0.4:1080 exec-pipes 2:accept 2:skip 9 2:send '$granted' 2:close expect-eof \\
+			shutdown -- "$BIN" -c proxy.test -u '' 192.0.2.1 80
+		status=\$?
+		touch "$SCRATCH/done"
+		exit \$status
+	END
+	"$TESTS/lab" bash "$SCRATCH/scene"
+}
+
+@test "-B tells where the proxy listens, waits and relays" {
+	dialogue 0 'listening on 198.51.100.9:4660' '-B -u alice 192.0.2.1 21' 2:expect "$(request 4 2 21 192.0.2.1 alice)" \
+		2:send '\0\x5a\x12\x34\xc6\x33\x64\x09' pause 20 2:send '\0\x5a\0\x15\xc0\0\x02\x01listing' 2:close expect listing \
+		expect-eof shutdown
+	dialogue 0 'listening on 127.0.0.1:4660' '-B -u alice 192.0.2.1 21' 2:skip 14 2:send '\0\x5a\x12\x34\0\0\0\0' \
+		2:send "$granted" 2:close expect-eof shutdown
+	rm -f "$SCRATCH/log"
+	"$TOOLS/peer" -t 5 -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
+		2:send '\0\x5b\0\0\0\0\0\0' expect-exit 91 -- "$BIN" -c 127.0.0.1:@2 -B -u '' 192.0.2.1 21
+	grep -q 'rejected or failed (91)' "$SCRATCH/log"
+}
+
+@test "-B against our server: a file each way" {
+	head -c 3000000 /dev/urandom >"$SCRATCH/file"
+	start proxy "$TOOLS/serve" 0 "$BIN" -l none
+	port=$(port_of proxy)
+	start client bash -c 'exec "$@" <"$0"' "$SCRATCH/file" "$BIN" -c "127.0.0.1:$port" -B 127.0.0.1 21
+	wait_for grep -q '^listening on 127.0.0.1:[0-9]*$' "$SCRATCH/client.err"
+	"$TOOLS/peer" connect "$(sed 's/listening on //' "$SCRATCH/client.err")" sendfile "$SCRATCH/file" shutdown \
+		read-to "$SCRATCH/back"
+	status_of client
+	cmp "$SCRATCH/file" "$SCRATCH/back"
+	cmp "$SCRATCH/file" "$SCRATCH/client.out"
+}
+
+@test "-B against Dante: a file each way" {
+	require danted
+	head -c 3000000 /dev/urandom >"$SCRATCH/file"
+	cat >"$SCRATCH/danted.conf" <<-END
+		logoutput: $SCRATCH/danted.log
+		internal: 127.0.0.1 port = 1080
+		external: 127.0.0.1
+		clientmethod: none
+		socksmethod: none
+		user.privileged: root
+		user.unprivileged: nobody
+		client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
+		socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
+	END
+	cat >"$SCRATCH/scene" <<-END
+		danted -f "$SCRATCH/danted.conf" &
+		until (: </dev/tcp/127.0.0.1/1080) 2>/dev/null; do sleep 0.05; done
+		"$BIN" -c 127.0.0.1 -B 127.0.0.1 21 <"$SCRATCH/file" >"$SCRATCH/out" 2>"$SCRATCH/err" &
+		until grep -q listening "$SCRATCH/err"; do sleep 0.01; done
+		"$TOOLS/peer" connect "\$(sed 's/listening on //' "$SCRATCH/err")" sendfile "$SCRATCH/file" shutdown \\
+			read-to "$SCRATCH/back"
+		wait %2
+	END
+	timeout 20 "$TESTS/lab" bash "$SCRATCH/scene"
+	cmp "$SCRATCH/file" "$SCRATCH/back"
+	cmp "$SCRATCH/file" "$SCRATCH/out"
+}
+
+@test "a pipe is never left non-blocking, by an end or by a signal" {
+	mkfifo "$SCRATCH/in" "$SCRATCH/out"
+	exec 5<>"$SCRATCH/in" 6<>"$SCRATCH/out"
+	flags() { grep flags: "/proc/$$/fdinfo/$1"; }
+	before="$(flags 5) $(flags 6)"
+	"$TOOLS/peer" listen 127.0.0.1:0 accept skip 9 send "$granted" expect hello expect-closed >"$SCRATCH/port" 3>&- &
+	wait_for test -s "$SCRATCH/port"
+	"$BIN" -c "127.0.0.1:$(cat "$SCRATCH/port")" -u '' 192.0.2.1 80 <&5 >&6 3>&- &
+	pid=$!
+	printf hello >&5
+	wait_for grep -q 'flags:.*4...$' "/proc/$pid/fdinfo/0"
+	kill -TERM "$pid"
+	status=0
+	wait "$pid" || status=$?
+	[ "$status" = 1 ]
+	[ "$(flags 5) $(flags 6)" = "$before" ]
+}
+
+@test "-F passes the connection and is gone" {
+	run -1 "$BIN" -c 127.0.0.1:1 -F 192.0.2.1 80 </dev/null
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send "$granted" expect-eof 2:expect-closed \
+		expect-exit 1 -- "$BIN" -l none -F -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+}
