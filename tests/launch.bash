@@ -98,8 +98,8 @@ network_up() {
 	on server ip address add 203.0.113.80/24 dev gateway
 	on server ip address add 203.0.113.81/24 dev gateway
 	echo '203.0.113.80 www.example.org' >>/etc/hosts
-	on server "$TOOLS/serve" -a 203.0.113.80 80 bash -c "$(declare -f web); web" >/dev/null &
-	on server "$TOOLS/serve" -a 203.0.113.80 25 bash -c "$(declare -f web); web" >/dev/null &
+	on server "$TOOLS/serve" -a 203.0.113.80 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
+	on server "$TOOLS/serve" -a 203.0.113.80 25 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
 	wait_for listening server 203.0.113.80:80
 	wait_for listening server 203.0.113.80:25
 }
@@ -169,24 +169,31 @@ refusal() {
 	fi
 }
 
-# hold COUNT [ADDRESS]: open so many sessions at once from the client and print each reply's code, `-` for a connection
-# closed without one. They stay open until $SCRATCH/release appears.
+# hold COUNT: open so many sessions at once from the client, which stay open until `release`; `held` prints how many got
+# which reply, `-` for a connection closed without one.
 hold() {
-	on client bash -c "$(declare -f hold_sessions wait_for); hold_sessions $1 ${2:-10.1.0.1}" \
+	on client bash -c "$(declare -f hold_sessions wait_for); hold_sessions $1" \
 		>"$SCRATCH/held" 2>"$SCRATCH/held.err" &
 	HOLDER=$!
 	wait_for test -e "$SCRATCH/holding"
-	cat "$SCRATCH/held"
+}
+
+held() {
+	sort "$SCRATCH/held" | uniq -c | awk '{ print $1, $2 }'
 }
 
 hold_sessions() {
 	local fd fds=() code n
 	for ((n = 0; n < $1; n++)); do
-		exec {fd}<>"/dev/tcp/$2/1080"
+		exec {fd}<>/dev/tcp/10.1.0.1/1080
 		fds+=("$fd")
 		printf '\x04\x01\x00\x50\xcb\x00\x71\x50\x00' >&"$fd" || :
-		code=$(timeout 5 head -c 8 <&"$fd" 2>/dev/null | od -An -tu1 | awk '{print $2}')
-		echo "${code:--}"
+		# A reply is a NUL, the code, and six NULs.
+		if read -r -t 5 -d '' -u "$fd" _ && read -r -t 5 -d '' -u "$fd" code; then
+			printf '%d\n' "'$code"
+		else
+			echo -
+		fi
 	done
 	touch "$SCRATCH/holding"
 	wait_for test -e "$SCRATCH/release"

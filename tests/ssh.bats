@@ -118,8 +118,9 @@ permitted_and_denied() {
 		[ "$(on client timeout 20 ssh -l bob www.example.org echo arrived </dev/null)" = arrived ]
 		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=root .*dst=203.0.113.80:22 name=www.example.org'
 		# Handed over: while the session runs, no client process stands between.
-		on client ssh -l bob www.example.org 'echo up; cat' <"$(mkfifo "$SCRATCH/hold" && echo "$SCRATCH/hold")" >"$SCRATCH/up" &
-		exec 9>"$SCRATCH/hold"
+		mkfifo "$SCRATCH/input"
+		on client ssh -l bob www.example.org 'echo up; cat' <"$SCRATCH/input" >"$SCRATCH/up" &
+		exec 9>"$SCRATCH/input"
 		wait_for test -s "$SCRATCH/up"
 		! pgrep -f 'socks4-stdio -F' >/dev/null
 		exec 9>&-
