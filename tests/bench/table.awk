@@ -98,7 +98,7 @@ END {
 	    "\ngreatest in brackets; the rounds are interleaved. Duplex counts each direction. A session is connect," \
 	    "\nrequest, reply and both ends of stream, two at a time. The round trip is one byte there and back, the" \
 	    "\nrelay on one processor and both ends on another. CPU is that of the relay's processes. haproxy and socat" \
-	    "\nconnect to one fixed destination and read no request. PSS is what" \
+	    "\nconnect to one fixed destination and read no request. PSS (of daemons and super-servers: the anonymous part) is what" \
 	    "\n" idle " idle sessions add, each, and then what one of them has two seconds after " mib " MiB passed each way.\n"
 	print "| relay | up MiB/s | down | duplex | round trip µs | sessions/s | CPU s/GiB | idle PSS KiB | PSS after |"
 	print "|---|---|---|---|---|---|---|---|---|"
