@@ -1,0 +1,365 @@
+# The log line (DESIGN.md section 6): keys, order, escapes, priorities; syslog, the journal, stderr, none.
+
+load helper
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	mkdir -p "$SCRATCH"
+	LIST=$SCRATCH/list
+	LOG=$SCRATCH/log
+	export LIST LOG
+	echo 'permit from any to 127.0.0.1,::1,localhost port 1024-65535' >"$LIST"
+}
+
+teardown() {
+	stop_all
+}
+
+rejected='\0\x5b\0\0\0\0\0\0'
+box='( sandbox=none)?' # a build, or a kernel, without one says so
+secs='[0-9]+\.[0-9]{3}'
+
+# session USERID [OPTION...]: five bytes up, seven down; prints the destination's port
+session() {
+	"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 "$1")" \
+		expect '\0\x5a\0\0\0\0\0\0' 2:accept send hello shutdown 2:expect hello 2:expect-eof \
+		2:send goodbye 2:close expect goodbye expect-eof -- "$BIN" -a "$LIST" "${@:2}"
+}
+
+# denied USERID NAME [OPTION...]: a request that the list refuses
+denied() {
+	"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 1 80 0.0.0.1 "$1" "$2")" expect "$rejected" \
+		expect-eof -- "$BIN" -a "$LIST" "${@:3}"
+}
+
+# broken [OPTION...]: a session whose list is not right
+broken() {
+	printf 'permit\nallow from any\n' >"$SCRATCH/broken"
+	"$TOOLS/peer" -2 "$LOG" exec-tcp expect "$rejected" expect-eof close expect-exit 2 -- \
+		"$BIN" -a "$SCRATCH/broken" "$@"
+}
+
+# logged PATTERN...: the log is these lines, extended regular expressions, and no others
+logged() {
+	local pattern number=0
+	for pattern; do
+		number=$((number + 1))
+		sed -n "${number}p" "$LOG" | grep -Exq -- "$pattern" ||
+			fail "line $number is not ${pattern:0:200}: $(cut -c1-300 "$LOG")" || return 1
+	done
+	[ "$(wc -l <"$LOG")" -eq $# ] || fail "not $# lines: $(cat "$LOG")"
+}
+
+# in_lab FUNCTION...: the last one on a machine of its own with a syslog; the others are what it calls
+in_lab() {
+	{
+		printf '. %q\nset -eu\n' "$TESTS/helper.bash"
+		declare -p rejected box secs
+		declare -f session denied broken logged syslog_up "$@"
+		printf '%s\n' "${!#}"
+	} >"$SCRATCH/inside"
+	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
+}
+
+# syslog_up: what it gets is in $SCRATCH/syslog
+syslog_up() {
+	start logd "$TOOLS/logd" "$SCRATCH/syslog"
+	[ "$(port_of logd)" = /dev/log ]
+}
+
+@test "stderr: open and close, each key in its place" {
+	port=$(session alice -l stderr)
+	rule=$LIST:1
+	logged "open cmd=connect src=127\.0\.0\.1:[0-9]+ user=alice dst=127\.0\.0\.1:$port rule=$rule$box" \
+		"close cmd=connect src=127\.0\.0\.1:[0-9]+ user=alice dst=127\.0\.0\.1:$port rule=$rule up=5 down=7 secs=$secs reason=eof"
+	[ "$(grep -o 'src=[^ ]*' "$LOG" | sort -u | wc -l)" = 1 ]
+}
+
+@test "stderr: a refusal, with the keys that are known" {
+	denied alice example.org -l stderr
+	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user=alice name=example\.org rule=default code=91 reason=denied'
+	rm "$LOG"
+	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x02' shutdown expect "$rejected" expect-eof -- "$BIN" -a "$LIST" -l stderr
+	logged 'refuse cmd=bind src=127\.0\.0\.1:[0-9]+ code=91 reason=short-request'
+	rm "$LOG"
+	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x05' expect '\x05\xff' expect-eof -- "$BIN" -a "$LIST" -l stderr
+	logged 'refuse src=127\.0\.0\.1:[0-9]+ code=255 reason=bad-version'
+}
+
+@test "stderr: a USERID that has been read is shown, an empty one too" {
+	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x01\0\x50\0\0\0\x01\0nam' shutdown expect "$rejected" \
+		expect-eof -- "$BIN" -a "$LIST" -l stderr
+	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" code=91 reason=short-request'
+}
+
+@test "stderr: IPv6 addresses stand in brackets" {
+	port=$("$TOOLS/peer" -2 "$LOG" exec 'tcp=[::1]' same 2:listen '[::1]:0' send "$(request 4 1 @2 0.0.0.1 '' ::1)" \
+		expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof -- "$BIN" -a "$LIST" -l stderr)
+	logged "open cmd=connect src=\\[::1\\]:[0-9]+ user=\"\" dst=\\[::1\\]:$port rule=$LIST:1$box" 'close .* reason=eof'
+}
+
+@test "stderr: a mapped source is an IPv4 address" {
+	"$TOOLS/peer" -2 "$LOG" exec 'tcp=[::ffff:127.0.0.1]' same send "$(request 4 1 80 192.0.2.1 '')" \
+		expect "$rejected" expect-eof -- "$BIN" -a "$LIST" -l stderr
+	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" dst=192\.0\.2\.1:80 rule=default code=91 reason=denied'
+}
+
+@test "stderr: local sources, and via= of an ssh connection" {
+	export SSH_CONNECTION='192.0.2.7 51234 192.0.2.1 22'
+	"$TOOLS/peer" -2 "$LOG" exec-pipes send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- \
+		"$BIN" -a "$LIST" -l stderr
+	logged 'refuse cmd=connect src=local via="192\.0\.2\.7 51234 192\.0\.2\.1 22" user=bob dst=192\.0\.2\.1:80 rule=default code=91 reason=denied'
+	rm "$LOG"
+	denied bob example.org -l stderr
+	[ "$(grep -c via= "$LOG")" = 0 ]
+}
+
+@test "a hostile USERID or name stays one line, escaped" {
+	while IFS='|' read -r bytes text; do
+		value=$(printf '%b.' "$bytes")
+		value=${value%.}
+		rm -f "$LOG"
+		denied "$value" a -l stderr
+		[[ $(cat "$LOG") == *" user=$text name=a rule=default code=91 reason=denied" ]] ||
+			fail "$bytes as USERID: $(cat "$LOG")"
+		[ "$(wc -l <"$LOG")" = 1 ]
+		[ -n "$value" ] || continue
+		rm "$LOG"
+		denied u "$value" -l stderr
+		[[ $(cat "$LOG") == *" user=u name=$text rule=default code=91 reason=denied" ]] ||
+			fail "$bytes as name: $(cat "$LOG")"
+		[ "$(wc -l <"$LOG")" = 1 ]
+	done <<-'EOT'
+		|""
+		alice|alice
+		[]AZaz09._:/@%+,*-|[]AZaz09._:/@%+,*-
+		a b|"a b"
+		a=b|"a=b"
+		a b=c reason\075eof|"a b=c reason=eof"
+		~!#$&();<>?^`{}|"~!#$&();<>?^`{}"
+		it's|"it's"
+		a\0042|"a\x22"
+		a\0042 user=root|"a\x22 user=root"
+		a\0134x41|"a\x5cx41"
+		a\0012open cmd=connect|"a\x0aopen cmd=connect"
+		\0015\0012|"\x0d\x0a"
+		\0033[2J|"\x1b[2J"
+		\0001\0037\0177|"\x01\x1f\x7f"
+		\0200\0237\0240\0377|"\x80\x9f\xa0\xff"
+		gr\0303\0274n|"gr\xc3\xbcn"
+		%s%n%1000d|%s%n%1000d
+	EOT
+}
+
+@test "the longest values, every byte escaped, leave the end of the line" {
+	long=$(printf '\x01%.0s' {1..255})
+	denied "$long" "${long//?/$'\xff'}" -l stderr
+	one=$(printf '\\\\x01%.0s' {1..255})
+	other=$(printf '\\\\xff%.0s' {1..255})
+	logged "refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user=\"$one\" name=\"$other\" rule=default code=91 reason=denied"
+}
+
+@test "a long path of a list is shown whole" {
+	deep=$SCRATCH/$(printf 'directory-%d/' {1..20})
+	mkdir -p "$deep"
+	cp "$LIST" "${deep}list"
+	session alice -a "${deep}list" -l stderr
+	logged "open .* rule=${deep}list:1$box" "close .* rule=${deep}list:1 up=5 down=7 secs=$secs reason=eof"
+}
+
+@test "each line is one write" {
+	require strace
+	# LeakSanitizer and strace exclude each other
+	ASAN_OPTIONS=detect_leaks=0 strace -f -qq -e trace=write -e signal=none -o "$SCRATCH/trace" \
+		"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- \
+		"$BIN" -a "$LIST" -l stderr
+	[ "$(grep -c 'write(2, ' "$SCRATCH/trace")" = 1 ]
+	grep -q 'write(2, "refuse .* = [0-9]*$' "$SCRATCH/trace"
+}
+
+@test "secs has milliseconds" {
+	"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 a)" \
+		expect '\0\x5a\0\0\0\0\0\0' 2:accept pause 1100 2:close expect-eof -- "$BIN" -a "$LIST" -l stderr
+	spent=$(sed -n 's/^close .* secs=\([0-9]*\)\.\([0-9]\{3\}\) .*/\1\2/p' "$LOG")
+	[ "$((10#$spent))" -ge 1100 ]
+	[ "$((10#$spent))" -lt 9000 ]
+}
+
+@test "-v: the time of each phase, last on open and before the reason elsewhere" {
+	"$TOOLS/peer" -2 "$LOG" exec-unix 2:listen 127.0.0.1:0 send "$(request 4 1 @2 0.0.0.1 root localhost)" \
+		expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof -- "$BIN" -a "$LIST" -l stderr -v -i -4
+	ms='ms_request=[0-9]+ ms_ident=[0-9]+ ms_resolve=[0-9]+ ms_connect=[0-9]+'
+	key="src=local user=root ident=root dst=127\.0\.0\.1:[0-9]+ name=localhost rule=$LIST:1"
+	logged "open cmd=connect $key$box $ms" "close cmd=connect $key up=0 down=0 secs=$secs $ms reason=eof"
+	rm "$LOG"
+	denied bob example.org -v -l stderr
+	logged 'refuse .* rule=default code=91 ms_request=[0-9]+ reason=denied'
+	rm "$LOG"
+	"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 2:close-listener send "$(request 4 1 @2 127.0.0.1 a)" \
+		expect "$rejected" expect-eof -- "$BIN" -a "$LIST" -v -l stderr
+	logged 'refuse .* code=91 ms_request=[0-9]+ ms_connect=[0-9]+ reason=connect-refused'
+}
+
+@test "ms_request is the time that the request took" {
+	"$TOOLS/peer" -2 "$LOG" exec-tcp pause 300 send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- \
+		"$BIN" -a "$LIST" -v -l stderr
+	spent=$(sed -n 's/.* ms_request=\([0-9]*\) .*/\1/p' "$LOG")
+	[ "$spent" -ge 100 ]
+	[ "$spent" -lt 9000 ]
+}
+
+@test "-q: nothing but errors" {
+	session alice -q -l stderr
+	denied alice example.org -q -l stderr
+	[ ! -s "$LOG" ]
+	broken -q -l stderr
+	logged "$SCRATCH/broken:1: .*" "$SCRATCH/broken:2: .*" \
+		'refuse src=127\.0\.0\.1:[0-9]+ code=91 reason=broken-list'
+}
+
+@test "an error's text stays one line, escaped" {
+	"$TOOLS/peer" -2 "$LOG" exec-tcp expect "$rejected" expect-eof close expect-exit 2 -- \
+		"$BIN" -a "$SCRATCH/"$'no\nsuch\x1b\xff' -l stderr
+	logged ".*/no\\\\x0asuch\\\\x1b\\\\xff.*" 'refuse .* reason=broken-list'
+}
+
+@test "none: nothing anywhere" {
+	silent() {
+		syslog_up
+		export JOURNAL_STREAM
+		touch "$LOG"
+		JOURNAL_STREAM=$(stat -c %d:%i "$LOG")
+		session alice -l none
+		denied alice example.org -l none
+		broken -l none
+		[ ! -s "$LOG" ]
+		[ ! -s "$SCRATCH/syslog" ]
+		denied alice example.org -l syslog
+		wait_for grep -q reason=denied "$SCRATCH/syslog" # it does listen
+	}
+	in_lab silent
+}
+
+@test "the journal: lines on its stream, each with its priority" {
+	touch "$LOG"
+	JOURNAL_STREAM=$(stat -c %d:%i "$LOG")
+	export JOURNAL_STREAM
+	session alice
+	denied alice example.org
+	broken
+	logged '<6>open cmd=connect .*' '<6>close cmd=connect .* reason=eof' '<5>refuse cmd=connect .* reason=denied' \
+		"<3>$SCRATCH/broken:1: .*" "<3>$SCRATCH/broken:2: .*" '<3>refuse src=.* code=91 reason=broken-list'
+}
+
+@test "the journal: not for -l stderr, whose lines are plain" {
+	touch "$LOG"
+	JOURNAL_STREAM=$(stat -c %d:%i "$LOG")
+	export JOURNAL_STREAM
+	denied alice example.org -l stderr
+	logged 'refuse cmd=connect .* reason=denied'
+}
+
+@test "the journal: a stream that is a pipe" {
+	# shellcheck disable=SC2016 # the inner shell has the pipe
+	JOURNAL_STREAM='' "$TOOLS/peer" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- \
+		bash -c 'JOURNAL_STREAM=$(stat -L -c %d:%i /dev/fd/2) exec "$@"' bash "$BIN" -a "$LIST" 2>&1 | cat >"$LOG"
+	logged '<5>refuse cmd=connect .* reason=denied'
+}
+
+@test "syslog is the default, with pid, facility daemon and priorities" {
+	sessions() {
+		syslog_up
+		touch "$LOG"
+		session alice
+		denied alice example.org
+		broken
+		wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
+		[ ! -s "$LOG" ]
+		[ "$(grep -o 'socks4-stdio\[[0-9]*\]' "$SCRATCH/syslog" | uniq | wc -l)" = 3 ]
+		sed -E 's/^(<[0-9]+>)[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
+		logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
+			"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
+	}
+	in_lab sessions
+}
+
+@test "syslog: in place of a journal stream that is not ours, or when asked for" {
+	streams() {
+		local device inode stream count=0
+		syslog_up
+		touch "$LOG"
+		device=$(stat -c %d "$LOG")
+		inode=$(stat -c %i "$LOG")
+		for stream in '' : x "$device" "$device:" ":$inode" "$device:$((inode + 1))" "$((device + 1)):$inode" \
+			"$device:${inode}x" "$device:$inode:" "$device $inode"; do
+			JOURNAL_STREAM=$stream denied alice example.org
+			count=$((count + 1))
+			wait_for eval "[ \"\$(grep -c 'reason=denied' '$SCRATCH/syslog')\" = $count ]"
+			[ ! -s "$LOG" ] || fail "taken for the journal: $stream"
+		done
+		JOURNAL_STREAM=$device:$inode denied alice example.org -l syslog
+		wait_for eval "[ \"\$(grep -c 'reason=denied' '$SCRATCH/syslog')\" = $((count + 1)) ]"
+		[ ! -s "$LOG" ]
+	}
+	in_lab streams
+}
+
+@test "syslog: the reason is there behind the longest values, whatever libc cuts" {
+	longest() {
+		local long
+		syslog_up
+		long=$(printf '\x01%.0s' {1..255})
+		denied "$long" "${long//?/$'\xff'}" -v
+		wait_for test -s "$SCRATCH/syslog"
+		grep -Eq 'user="(\\x01){64,255}(\.\.\.)?" name="(\\xff){64,255}(\.\.\.)?" rule=default code=91 ms_request=[0-9]+ reason=denied$' \
+			"$SCRATCH/syslog" || fail "$(cat "$SCRATCH/syslog")"
+	}
+	in_lab longest
+}
+
+@test "syslog: hostile values stay one datagram and one line" {
+	hostile() {
+		syslog_up
+		denied $'a\n<0>open \xff%s%n"\\' $'\x1b]0;x\x07'
+		wait_for test -s "$SCRATCH/syslog"
+		# the file shows what is raw in a datagram as logd's own escapes; ours has none raw
+		grep -Eq 'user="a\\x0a<0>open \\xff%s%n\\x22\\x5c" name="\\x1b]0;x\\x07" rule=default code=91 reason=denied$' \
+			"$SCRATCH/syslog" || fail "$(cat "$SCRATCH/syslog")"
+		[ "$(wc -l <"$SCRATCH/syslog")" = 1 ]
+	}
+	in_lab hostile
+}
+
+@test "syslog: none there is no harm, and nothing goes elsewhere" {
+	alone() {
+		touch "$LOG"
+		session alice
+		denied alice example.org
+		[ ! -s "$LOG" ]
+	}
+	in_lab alone
+}
+
+@test "syslog takes the line when fd 2 is the client's" {
+	clients() {
+		syslog_up
+		"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- "$BIN" -a "$LIST"
+		wait_for grep -q 'user=bob .* reason=denied$' "$SCRATCH/syslog"
+		printf 'allow\n' >"$SCRATCH/broken"
+		"$TOOLS/peer" -e exec-tcp expect "$rejected" expect-eof close expect-exit 2 -- "$BIN" -a "$SCRATCH/broken"
+		wait_for grep -q 'reason=broken-list$' "$SCRATCH/syslog"
+		grep -q "$SCRATCH/broken:1: " "$SCRATCH/syslog"
+	}
+	in_lab clients
+}
+
+@test "the built-in list is told of, and is the rule" {
+	built_in() {
+		rm -f /etc/socks4-stdio.acl
+		"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 alice)" \
+			expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof -- "$BIN" -l stderr
+		logged '.*built-in.*' 'open .* rule=built-in:1.*' 'close .* rule=built-in:1 .*'
+	}
+	in_lab built_in
+}
