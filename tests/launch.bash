@@ -136,8 +136,12 @@ listening() {
 	[ -n "$(on "$1" ss -Hltn "src $2")" ]
 }
 
-gone() {
-	! kill -0 "$1" 2>/dev/null
+# `! command` would not end a scenario that runs under set -e.
+refute() {
+	if "$@"; then
+		echo "did not fail: $*" >&2
+		return 1
+	fi
 }
 
 # log_has PATTERN: an extended regular expression, some line of $LOG

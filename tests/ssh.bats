@@ -53,7 +53,7 @@ code_through() {
 permitted_and_denied() {
 	socat_up
 	[ "$(through '')" = hello ]
-	wait_for log_has 'open cmd=connect src=local via=.* user="" .*dst=203.0.113.80:80 rule=/etc/socks4-stdio-ssh.acl:'
+	wait_for log_has 'open cmd=connect src=local via=.* user="" .*dst=203.0.113.80:80 rule=/etc/socks4-stdio-ssh.acl:[0-9]+$'
 	wait_for log_has 'close cmd=connect .* reason=eof$'
 	[ "$(URL=http://203.0.113.80:25/ code_through '')" = 91 ]
 	wait_for log_has 'refuse cmd=connect src=local .* code=91 reason=denied$'
@@ -65,7 +65,7 @@ permitted_and_denied() {
 		gateway_up key
 		permitted_and_denied
 		# ssh's own forwarding, another command and a terminal are not to be had.
-		! on client timeout 10 ssh -S none -l alice -W 203.0.113.80:80 gateway </dev/null >"$SCRATCH/forwarded" 2>&1
+		refute on client timeout 10 ssh -S none -l alice -W 203.0.113.80:80 gateway </dev/null >"$SCRATCH/forwarded" 2>&1
 		grep -q 'administratively prohibited' "$SCRATCH/forwarded"
 		[ -z "$(on client timeout 10 ssh -S none -l alice gateway id </dev/null 2>/dev/null | tr -d '\000[\133')" ]
 	}
@@ -76,7 +76,7 @@ permitted_and_denied() {
 	by_group() {
 		gateway_up group
 		permitted_and_denied
-		! on client timeout 10 ssh -S none -l alice -W 203.0.113.80:80 gateway </dev/null >"$SCRATCH/forwarded" 2>&1
+		refute on client timeout 10 ssh -S none -l alice -W 203.0.113.80:80 gateway </dev/null >"$SCRATCH/forwarded" 2>&1
 		grep -q 'administratively prohibited' "$SCRATCH/forwarded"
 		# The same login without the group's restriction would be let through.
 		gpasswd -d alice socks >/dev/null
@@ -117,12 +117,12 @@ permitted_and_denied() {
 		cat /root/.ssh/known_hosts.new >>/root/.ssh/known_hosts
 		[ "$(on client timeout 20 ssh -l bob www.example.org echo arrived </dev/null)" = arrived ]
 		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=root .*dst=203.0.113.80:22 name=www.example.org'
-		# Handed over: while the session runs, no client process stands between.
+		# Handed over: while the session runs there is the gateway's process, and none of the client between.
 		mkfifo "$SCRATCH/input"
 		on client ssh -l bob www.example.org 'echo up; cat' <"$SCRATCH/input" >"$SCRATCH/up" &
 		exec 9>"$SCRATCH/input"
 		wait_for test -s "$SCRATCH/up"
-		! pgrep -f 'socks4-stdio -F' >/dev/null
+		[ "$(pgrep -c -x socks4-stdio)" = 1 ]
 		exec 9>&-
 		wait "$!"
 	}

@@ -37,15 +37,16 @@ other_client_up() {
 	wait_for listening client 127.0.0.1:1090
 }
 
+# fetch_tls PORT: where the client's end of the tunnel listens
 fetch_tls() {
-	fetch --interface 127.0.0.1 --proxy "socks4://alice@127.0.0.1:${1:-1080}"
+	fetch --interface 127.0.0.1 --proxy "socks4://alice@127.0.0.1:$1"
 }
 
 @test "the right certificate passes, and list and log see the client's own address" {
 	right() {
 		tunnel_up
-		[ "$(fetch_tls)" = hello ]
-		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:'
+		[ "$(fetch_tls 1080)" = hello ]
+		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+$'
 		wait_for log_has 'close cmd=connect .* reason=eof$'
 		[ "$(URL=http://203.0.113.80:25/ refusal --interface 127.0.0.1 --proxy socks4://127.0.0.1:1080)" = 91 ]
 		wait_for log_has 'refuse cmd=connect src=10.1.0.2:.* code=91 reason=denied$'
@@ -59,18 +60,26 @@ fetch_tls() {
 @test "a certificate that is not listed fails, and so does none" {
 	strangers() {
 		tunnel_up
-		[ "$(fetch_tls)" = hello ]
+		[ "$(fetch_tls 1080)" = hello ]
 		wait_for log_has 'close cmd=connect'
 		: >"$LOG"
-		certificate socks4-client mallory
+		# Signed by the one that is listed: no authority is believed, that one neither.
+		cp /etc/stunnel/socks4-client.pem /etc/stunnel/alice.pem
+		cp /etc/stunnel/socks4-client.key /etc/stunnel/alice.key
+		openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=mallory \
+			-keyout /etc/stunnel/socks4-client.key -out /etc/stunnel/mallory.csr 2>/dev/null
+		openssl x509 -req -in /etc/stunnel/mallory.csr -days 2 -CA /etc/stunnel/alice.pem -CAkey /etc/stunnel/alice.key \
+			-CAcreateserial -out /etc/stunnel/signed.pem 2>/dev/null
+		openssl verify -CAfile /etc/stunnel/alice.pem /etc/stunnel/signed.pem >/dev/null
+		cat /etc/stunnel/signed.pem /etc/stunnel/alice.pem >/etc/stunnel/socks4-client.pem
 		other_client_up
-		! fetch_tls 1090 2>"$SCRATCH/wrong"
+		refute fetch_tls 1090 2>"$SCRATCH/wrong"
 		sed -i '/^cert\|^key/d; s/1090/1091/' /etc/stunnel/socks4-client.conf
 		on client stunnel4 /etc/stunnel/socks4-client.conf
 		wait_for listening client 127.0.0.1:1091
-		! fetch_tls 1091 2>"$SCRATCH/none"
+		refute fetch_tls 1091 2>"$SCRATCH/none"
 		# The one that is listed still passes; neither of the others came as far as the program.
-		[ "$(fetch_tls)" = hello ]
+		[ "$(fetch_tls 1080)" = hello ]
 		wait_for log_has 'close cmd=connect'
 		[ "$(grep -c 'open cmd=' "$LOG")" = 1 ]
 	}
@@ -80,10 +89,10 @@ fetch_tls() {
 @test "a gateway with another certificate is not believed by the client" {
 	impostor() {
 		tunnel_up
-		[ "$(fetch_tls)" = hello ]
+		[ "$(fetch_tls 1080)" = hello ]
 		certificate socks4-server gateway.example.org
 		other_client_up
-		! fetch_tls 1090 2>"$SCRATCH/impostor"
+		refute fetch_tls 1090 2>"$SCRATCH/impostor"
 	}
 	in_lab certificate client_up tunnel_up other_client_up fetch_tls impostor
 }
