@@ -54,7 +54,7 @@ dialogue() {
 @test "stdin ends first; stdout closes first" {
 	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$granted" send last shutdown 2:expect last 2:expect-eof \
 		2:send-random 1M 3 2:close expect-random 1M 3 expect-eof
-	"$TOOLS/peer" listen 127.0.0.1:0 accept send "$granted" skip 9 deadline 5 fill 1 100 expect-closed \
+	"$TOOLS/peer" listen 127.0.0.1:0 accept send "$granted" skip 9 fill 1 100 expect-closed \
 		>"$SCRATCH/port" 2>"$SCRATCH/peer" 3>&- &
 	wait_for test -s "$SCRATCH/port"
 	run -0 bash -c '{ sleep 5 | "$0" -c 127.0.0.1:"$1" -u "" 192.0.2.1 80; echo "$?" >"$2"; } | head -c 3 | wc -c' \
