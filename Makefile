@@ -86,7 +86,12 @@ lint:
 fuzz:
 	tests/fuzz/run $(SECONDS)
 
-bench: socks4-stdio build/static/socks4-stdio tools
+# Only to measure what the sandbox costs.
+build/nosandbox/socks4-stdio: $(SOURCES) $(HEADERS)
+	mkdir -p build/nosandbox
+	musl-gcc $(STANDARD) $(STATIC) -DNO_SANDBOX -o $@ $(SOURCES)
+
+bench: socks4-stdio build/static/socks4-stdio build/nosandbox/socks4-stdio tools
 	tests/bench/run
 
 coverage:
