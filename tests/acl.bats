@@ -435,6 +435,7 @@ verdicts() {
 		permit from 192.0.2.1/24|192.0.2.1/24 has host bits set after the prefix length
 		permit from 2001:db8::1/64|2001:db8::1/64 has host bits set after the prefix length
 		permit from ::ffff:192.0.2.1/120|::ffff:192.0.2.1/120 has host bits set after the prefix length
+		permit from ::ffff:0:0/95|::ffff:0:0/95 has host bits set after the prefix length
 		deny to 10.1.0.0/8|10.1.0.0/8 has host bits set after the prefix length
 		permit from 10.0.0.0/33|10.0.0.0/33 has no valid prefix length
 		permit from 10.0.0.0/|10.0.0.0/ has no valid prefix length
