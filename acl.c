@@ -24,14 +24,17 @@ read_all(int fd, size_t *length)
 {
 	struct stat status;
 	size_t room = 4096;
-	char *text = NULL, *more;
-	ssize_t got = 0;
+	char *text, *more;
+	ssize_t got;
 
 	if (fstat(fd, &status) == 0 && status.st_size > 0 && status.st_size <= LARGEST)
 		room = (size_t)status.st_size + 2;
+	text = malloc(room);
+	if (text == NULL)
+		return NULL;
 	for (*length = 0; *length <= LARGEST; *length += (size_t)got) {
-		if (text == NULL || *length + 1 == room) {
-			room = text == NULL ? room : room * 2;
+		if (*length + 1 == room) {
+			room *= 2;
 			more = realloc(text, room);
 			if (more == NULL)
 				goto failed;
