@@ -17,7 +17,6 @@ fail() {
 	return 1
 }
 
-# start NAME command...
 start() {
 	local name=$1
 	shift
@@ -34,7 +33,6 @@ start() {
 	until [ -e "$SCRATCH/$name.out" ] || gone "${PIDS[$name]}"; do :; done
 }
 
-# wait_for command...: until it succeeds
 wait_for() {
 	local end=$((SECONDS + 10))
 	until "$@" >/dev/null 2>&1; do
@@ -51,7 +49,6 @@ line_or_gone() {
 	[ "$(wc -l <"$SCRATCH/$1.out")" -gt 0 ] || gone "${PIDS[$1]}"
 }
 
-# port_of NAME: its first line
 port_of() {
 	local line
 	wait_for line_or_gone "$1" || return 1
@@ -59,7 +56,6 @@ port_of() {
 	printf '%s\n' "$line"
 }
 
-# status_of NAME: wait for its end, return its exit status
 status_of() {
 	local pid=${PIDS[$1]}
 	wait_for gone "$pid" || return 1
@@ -103,18 +99,17 @@ hex() {
 	printf %s "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /\\x/g'
 }
 
-# require PROGRAM...: a missing one is a failure in strict mode
 require() {
 	local program
 	for program; do
 		if ! command -v "$program" >/dev/null; then
-			[ -z "${STRICT-}" ] || fail "$program is missing" || return 1
+			[ "${STRICT:-0}" != 1 ] || fail "$program is missing" || return 1
 			skip "$program is missing"
 		fi
 	done
 }
 
-# hosts_up A B C...: network namespaces in a row, joined by veth pairs
+# A row of network namespaces joined by veth pairs.
 hosts_up() {
 	local link=0 left='' right
 	for right; do
@@ -131,14 +126,13 @@ hosts_up() {
 	done
 }
 
-# host_address HOST DEVICE LINK END; without duplicate address detection, which would keep it tentative for a second
+# host_address HOST DEVICE LINK END; without duplicate address detection, which would hold IPv6 up for a second
 host_address() {
 	ip -n "$HOSTS_PREFIX-$1" address add "10.$3.0.$4/24" dev "$2"
 	ip -n "$HOSTS_PREFIX-$1" address add "fd00:$3::$4/64" dev "$2" nodad
 	ip -n "$HOSTS_PREFIX-$1" link set "$2" up
 }
 
-# on HOST command...
 on() {
 	ip netns exec "$HOSTS_PREFIX-$1" "${@:2}"
 }
@@ -148,7 +142,7 @@ hosts_down() {
 	local host pid
 	for host in "${HOSTS[@]}"; do
 		for pid in $(ip netns pids "$HOSTS_PREFIX-$host"); do
-			kill -KILL "$pid"
+			kill -KILL "$pid" 2>/dev/null || gone "$pid"
 		done
 		ip netns delete "$HOSTS_PREFIX-$host"
 	done
