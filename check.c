@@ -96,13 +96,18 @@ answer(const struct judge_list *list, const struct options *options, struct ques
 	unsigned limit =
 	    request->command == SOCKS4_BIND ? options->limits.bind : options->limits.connect;
 	struct judgement judgement;
+	struct address asked;
 	char text[ADDRESS_TEXT];
 	enum judge_status status = judge_request(
 	    list, options, &question->source, request, net_deadline(limit), -1, &judgement);
 	size_t i;
 
 	if (status != JUDGE_OK && status != JUDGE_DENIED) {
-		printf("deny %s %u: %s\n", request->name != NULL ? request->name : "0.0.0.0",
+		if (request->name == NULL) {
+			address_set(&asked, AF_INET, request->dstip);
+			address_print(&asked, text);
+		}
+		printf("deny %s %u: %s\n", request->name != NULL ? request->name : text,
 		    request->port, reasons[status]);
 		return 1;
 	}
