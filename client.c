@@ -26,6 +26,7 @@ enum { LOST = 1, USAGE = 2 }; /* exit statuses beside 0 and the reply codes */
 
 struct client {
 	const struct options *options;
+	struct net_file *standard;
 	struct socks4_request request;
 	int64_t start, deadline; /* the deadline covers dial, request and reply */
 	int remote;
@@ -353,14 +354,16 @@ relay(struct client *c)
 		[RELAY_SIGNAL] = "signal",
 		[RELAY_ERROR] = "error",
 	};
+	struct net_file *in = &c->standard[IN], *out = &c->standard[OUT];
 	struct relay_result result;
 	struct log_totals totals;
 
-	relay_arm(IN, OUT, c->remote);
+	net_prepare(in, out);
+	relay_arm(in, out, c->remote);
 	log_ready();
-	c->record.no_sandbox = !sandbox_enter(IN, OUT);
+	c->record.no_sandbox = !sandbox_enter(c->standard);
 	log_open(&c->record);
-	relay_run(IN, OUT, c->remote, NULL, 0, c->options->limits.idle, &result);
+	relay_run(in, out, c->remote, NULL, 0, c->options->limits.idle, &result);
 	totals.up = result.up;
 	totals.down = result.down;
 	totals.ms = net_now() - c->start;
@@ -371,7 +374,7 @@ relay(struct client *c)
 }
 
 int
-client_run(const struct options *options)
+client_run(const struct options *options, struct net_file *standard)
 {
 	static struct client c;
 	int status;
@@ -379,6 +382,7 @@ client_run(const struct options *options)
 	log_start(options->log == LOG_TO_DEFAULT ? LOG_TO_STDERR : options->log,
 	    options->quiet || !options->verbose, options->verbose);
 	c.options = options;
+	c.standard = standard;
 	c.start = net_now();
 	c.deadline = net_deadline(options->limits.connect);
 	c.remote = -1;

@@ -44,6 +44,48 @@ struct race {
 
 static volatile sig_atomic_t stopped;
 
+struct net_file
+net_look(int fd)
+{
+	struct net_file file = { .fd = fd };
+	struct stat status;
+
+	if (fstat(fd, &status) == -1)
+		return file;
+	file.open = true;
+	file.socket = S_ISSOCK(status.st_mode);
+	file.growing = S_ISREG(status.st_mode) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+	file.device = status.st_dev;
+	file.inode = status.st_ino;
+	return file;
+}
+
+bool
+net_same_file(const struct net_file *a, const struct net_file *b)
+{
+	return a->open && b->open && a->device == b->device && a->inode == b->inode;
+}
+
+/* False for what is no TCP socket. */
+static bool
+prepare(int fd)
+{
+	const int on = 1;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
+		return false;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+	return true;
+}
+
+void
+net_prepare(struct net_file *in, struct net_file *out)
+{
+	in->tcp = in->socket && prepare(in->fd);
+	out->tcp = net_same_file(in, out) ? in->tcp : out->socket && prepare(out->fd);
+}
+
 int64_t
 net_now(void)
 {
@@ -255,7 +297,7 @@ begin(const struct endpoint *to, const struct address *source, bool *stands)
 
 	if (fd == -1)
 		return -1;
-	net_prepare(fd);
+	prepare(fd);
 	if (source->family != AF_UNSPEC) {
 #ifdef IP_BIND_ADDRESS_NO_PORT
 		/* Let connect() choose the port, which then need not be free towards all. */
@@ -497,51 +539,35 @@ net_accept(int listener, struct endpoint *caller)
 		errno = ECONNABORTED; /* some systems tell so of a caller that has gone */
 		return give_up(fd);
 	}
+	prepare(fd);
 	return fd;
 }
 
 enum net_peer
-net_peer(int fd, struct endpoint *peer)
+net_peer(const struct net_file *file, struct endpoint *peer)
 {
 	struct sockaddr_storage storage;
 	socklen_t length = sizeof(int);
 	int value = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length) == -1)
-		return errno == ENOTSOCK ? NET_LOCAL : NET_UNKNOWN;
-	if (value != SOCK_STREAM) /* packets end nowhere and may be cut */
+	if (!file->socket)
+		return NET_LOCAL;
+	/* Packets end nowhere and may be cut. */
+	if (!file->tcp &&
+	    (getsockopt(file->fd, SOL_SOCKET, SO_TYPE, &value, &length) == -1 ||
+		value != SOCK_STREAM))
 		return NET_UNKNOWN;
 	length = sizeof storage;
-	if (getpeername(fd, (struct sockaddr *)&storage, &length) == -1) {
+	if (getpeername(file->fd, (struct sockaddr *)&storage, &length) == -1) {
 		/* A connection that has been reset has no peer any more, but still its error. */
 		length = sizeof value;
 		value = 0;
-		getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &length);
+		getsockopt(file->fd, SOL_SOCKET, SO_ERROR, &value, &length);
 		return value != 0 ? NET_GONE : NET_UNKNOWN;
 	}
 	if (storage.ss_family == AF_UNIX)
 		return NET_LOCAL;
 	return address_from_socket(&storage, peer) == 0 ? NET_TCP : NET_UNKNOWN;
-}
-
-bool
-net_same_file(int a, int b)
-{
-	struct stat first, second;
-
-	return fstat(a, &first) == 0 && fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
-	    first.st_ino == second.st_ino;
-}
-
-void
-net_prepare(int fd)
-{
-	const int on = 1;
-
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
-		return;
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
 }
 
 short

@@ -12,9 +12,30 @@ struct address;
 struct endpoint;
 struct pollfd;
 
+/* What is behind a descriptor, found out once. */
+struct net_file {
+	int fd;
+	bool open;
+	bool socket;
+	bool tcp;     /* known once net_prepare() has been there */
+	bool growing; /* a regular file that is open for writing */
+	dev_t device;
+	ino_t inode;
+};
+
 #define NET_FOREVER INT64_MAX
 
 enum { NET_CANDIDATES = 16 }; /* net_dial() tries no more */
+
+struct net_file net_look(int fd);
+
+/* True where both descriptors are the same open file (a dup or an inherited twin). */
+bool net_same_file(const struct net_file *a, const struct net_file *b);
+
+/* Socket options of a relayed TCP connection: TCP_NODELAY, SO_KEEPALIVE and SO_OOBINLINE (urgent
+ * data stay in the stream, RFC 6093), for both ends of the local side. Sets tcp, and does nothing
+ * to what is no TCP socket. What net_dial() and net_accept() return is prepared. */
+void net_prepare(struct net_file *in, struct net_file *out);
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 int64_t net_now(void);
@@ -65,19 +86,13 @@ int net_listen(const struct address *address, unsigned low, unsigned high, struc
  * caller, or -1 with errno (EAGAIN, ECONNABORTED and the like: wait again). */
 int net_accept(int listener, struct endpoint *caller);
 
-/* Where fd's peer is. NET_LOCAL: a Unix socket, or no socket; NET_GONE: it has reset already. */
+/* Where the peer of a prepared file is. NET_LOCAL: a Unix socket, or no socket; NET_GONE: it has
+ * reset already. */
 enum net_peer { NET_TCP, NET_LOCAL, NET_GONE, NET_UNKNOWN };
-enum net_peer net_peer(int fd, struct endpoint *peer);
+enum net_peer net_peer(const struct net_file *file, struct endpoint *peer);
 
 /* The poll(2) event that tells of a peer's end of input before what stands in front of it is read;
  * 0 on a system without one. */
 short net_early_end(void);
-
-/* True where both descriptors are the same open file (a dup or an inherited twin). */
-bool net_same_file(int a, int b);
-
-/* Socket options of a relayed TCP connection: TCP_NODELAY, SO_KEEPALIVE and SO_OOBINLINE (urgent
- * data stay in the stream, RFC 6093). Does nothing to what is no TCP socket. */
-void net_prepare(int fd);
 
 #endif

@@ -1,8 +1,6 @@
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,7 +8,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net.h"
@@ -28,12 +25,13 @@ enum { IN, OUT };
 
 /* One of the two whom we join. */
 struct side {
-	int fd[2];    /* IN, OUT; OUT -1 once closed */
-	int flags[2]; /* file status flags of what is no socket, -1 of what is */
-	bool one;     /* IN and OUT are the same socket */
-	bool tcp;     /* what it reads from us can be reset */
-	bool reset;   /* kept here: the kernel tells each error once, then feigns a clean end */
-	bool hung[2]; /* POLLHUP that poll(2) would repeat for ever */
+	int fd[2];     /* IN, OUT; OUT -1 once closed */
+	int flags[2];  /* file status flags of what is no socket, -1 of what is */
+	bool one;      /* IN and OUT are the same socket */
+	bool tcp;      /* what it reads from us can be reset */
+	bool armed[2]; /* lingers zero; if one socket, OUT stands for it */
+	bool reset;    /* kept here: the kernel tells each error once, then feigns a clean end */
+	bool hung[2];  /* POLLHUP that poll(2) would repeat for ever */
 };
 
 struct flow {
@@ -58,15 +56,6 @@ struct relay {
 	bool failed;
 };
 
-static bool
-is_tcp(int fd)
-{
-	int value;
-	socklen_t length = sizeof value;
-
-	return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length) == 0;
-}
-
 static void
 set_linger(int fd, bool on)
 {
@@ -76,13 +65,13 @@ set_linger(int fd, bool on)
 }
 
 void
-relay_arm(int in, int out, int remote)
+relay_arm(const struct net_file *in, const struct net_file *out, int remote)
 {
-	const int fds[] = { in, out, remote };
-
-	for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
-		if (is_tcp(fds[i]))
-			set_linger(fds[i], true);
+	if (in->tcp && !net_same_file(in, out))
+		set_linger(in->fd, true);
+	if (out->tcp)
+		set_linger(out->fd, true);
+	set_linger(remote, true);
 }
 
 /* Bytes that its peer has not acknowledged; 0 where the platform does not tell. */
@@ -433,18 +422,15 @@ run(struct relay *relay, unsigned idle)
 }
 
 static void
-open_side(struct side *side, int in, int out)
+open_side(struct side *side, const struct net_file *in, const struct net_file *out)
 {
-	struct stat status;
-
-	*side = (struct side){ .fd = { in, out } };
-	for (int which = IN; which <= OUT; which++)
-		side->flags[which] =
-		    fstat(side->fd[which], &status) == 0 && S_ISSOCK(status.st_mode)
-		    ? -1
-		    : fcntl(side->fd[which], F_GETFL);
-	side->one = side->flags[IN] == -1 && side->flags[OUT] == -1 && net_same_file(in, out);
-	side->tcp = is_tcp(out);
+	*side = (struct side){ .fd = { in->fd, out->fd } };
+	side->flags[IN] = in->socket ? -1 : fcntl(in->fd, F_GETFL);
+	side->flags[OUT] = out->socket ? -1 : fcntl(out->fd, F_GETFL);
+	side->one = in->socket && net_same_file(in, out);
+	side->tcp = out->tcp;
+	side->armed[IN] = in->tcp && !side->one;
+	side->armed[OUT] = out->tcp;
 	set_nonblocking(side, IN);
 	set_nonblocking(side, OUT);
 }
@@ -453,7 +439,7 @@ static void
 close_side(struct side *side, bool orderly)
 {
 	for (int which = IN; which <= OUT; which++)
-		if (orderly)
+		if (orderly && side->armed[which])
 			set_linger(side->fd[which], false);
 	if (side->fd[OUT] == side->fd[IN])
 		side->fd[OUT] = -1;
@@ -496,14 +482,15 @@ orderly(enum relay_end end, bool open)
 }
 
 void
-relay_run(int in, int out, int remote, const void *early, size_t early_length, unsigned idle,
-    struct relay_result *result)
+relay_run(const struct net_file *in, const struct net_file *out, int remote, const void *early,
+    size_t early_length, unsigned idle, struct relay_result *result)
 {
+	const struct net_file far = { .fd = remote, .open = true, .socket = true, .tcp = true };
 	struct relay relay;
 	bool local_open, remote_open;
 
 	open_side(&relay.local, in, out);
-	open_side(&relay.remote, remote, remote);
+	open_side(&relay.remote, &far, &far);
 	open_flow(&relay.up, &relay.local, &relay.remote);
 	open_flow(&relay.down, &relay.remote, &relay.local);
 	relay.progress = relay.now = net_now();

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdbool.h>
 
+struct net_file;
+
 enum relay_end { RELAY_EOF, RELAY_RESET, RELAY_IDLE, RELAY_SIGNAL, RELAY_ERROR };
 
 struct relay_result {
@@ -16,15 +18,16 @@ struct relay_result {
 };
 
 /* Marks both ends so that the death of the process resets them: linger zero on TCP sockets. Call
- * before the reply that grants. */
-void relay_arm(int in, int out, int remote);
+ * before the reply that grants. Here as below in and out have been prepared by net_prepare(), and
+ * remote is a TCP connection of ours. */
+void relay_arm(const struct net_file *in, const struct net_file *out, int remote);
 
 /* Relays in -> remote (up) and remote -> out (down). early: bytes that came with the request, sent
  * up first; not kept. idle: seconds without progress either way, 0 = no limit. in and out may be
  * one socket, two, pipes, terminals or files; flags of what is no socket are restored. All three
  * descriptors are closed on return, cleanly or by reset as result->end says. Ends by RELAY_SIGNAL
  * once net_stopped(). */
-void relay_run(int in, int out, int remote, const void *early, size_t early_length, unsigned idle,
-    struct relay_result *result);
+void relay_run(const struct net_file *in, const struct net_file *out, int remote, const void *early,
+    size_t early_length, unsigned idle, struct relay_result *result);
 
 #endif

@@ -4,7 +4,6 @@
 #endif
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +11,15 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "net.h"
 #include "sandbox.h"
 
 #ifdef NO_SANDBOX
 
 bool
-sandbox_enter(int in, int out)
+sandbox_enter(const struct net_file *standard)
 {
-	(void)in;
-	(void)out;
+	(void)standard;
 	return false;
 }
 
@@ -300,15 +299,6 @@ confine(void)
 
 enum { DESCRIPTORS_MOST = 16 };
 
-static bool
-is_growing_file(int fd)
-{
-	struct stat status;
-
-	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-	    (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
-}
-
 /* Sets a limit for good; to lower one is always allowed. */
 static void
 limit(int resource, rlim_t most)
@@ -319,7 +309,7 @@ limit(int resource, rlim_t most)
 }
 
 bool
-sandbox_enter(int in, int out)
+sandbox_enter(const struct net_file *standard)
 {
 	struct rlimit descriptors;
 
@@ -331,7 +321,7 @@ sandbox_enter(int in, int out)
 		limit(RLIMIT_NOFILE,
 		    descriptors.rlim_cur < DESCRIPTORS_MOST ? descriptors.rlim_cur
 							    : DESCRIPTORS_MOST);
-	if (!is_growing_file(in) && !is_growing_file(out) && !is_growing_file(STDERR_FILENO))
+	if (!standard[0].growing && !standard[1].growing && !standard[2].growing)
 		limit(RLIMIT_FSIZE, 0);
 	return confine();
 }

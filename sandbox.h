@@ -5,10 +5,12 @@
 
 #include <stdbool.h>
 
+struct net_file;
+
 /* Call once all descriptors are open and log_ready() is done, before the relay. True where system
  * calls are confined (pledge, Capsicum or seccomp) besides the resource limits; false where the
  * platform, the kernel or the build (-DNO_SANDBOX) has no such thing, with the session unharmed.
- * in, out: descriptors that may be regular files, which must stay able to grow. */
-bool sandbox_enter(int in, int out);
+ * standard: fd 0 to 2, among which may be regular files, which must stay able to grow. */
+bool sandbox_enter(const struct net_file *standard);
 
 #endif

@@ -1,5 +1,4 @@
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <errno.h>
@@ -98,6 +97,7 @@ static const struct {
 
 struct session {
 	const struct options *options;
+	struct net_file *standard; /* fd 0 to 2 */
 	struct judge_list list;
 	int watch;		 /* IN where a socket shows that the client left, else -1 */
 	struct endpoint source;	 /* the client: fd 0's peer, or what a PROXY header says */
@@ -142,21 +142,20 @@ find_source(struct session *s)
 {
 	struct sockaddr_storage storage;
 	socklen_t length = sizeof storage;
-	struct stat status;
 
-	switch (net_peer(IN, &s->source)) {
+	/* Now, since urgent data may come with the request. */
+	net_prepare(&s->standard[IN], &s->standard[OUT]);
+	switch (net_peer(&s->standard[IN], &s->source)) {
 	case NET_TCP:
 		s->watch = IN;
 		s->record.source = &s->source;
-		/* Now, since urgent data may come with the request. */
-		net_prepare(IN);
 		if (getsockname(IN, (struct sockaddr *)&storage, &length) == -1 ||
 		    address_from_socket(&storage, &s->reached) == -1)
 			return SYSTEM;
 		s->header_due = is_sender(s->options, &s->source.address);
 		return GRANTED;
 	case NET_LOCAL:
-		s->watch = fstat(IN, &status) == 0 && S_ISSOCK(status.st_mode) ? IN : -1;
+		s->watch = s->standard[IN].socket ? IN : -1;
 		s->record.source = &s->source;
 		s->record.via = getenv("SSH_CONNECTION");
 		return GRANTED;
@@ -436,7 +435,8 @@ await_caller(struct session *s, int listener, struct endpoint *caller)
 		waiting[0].fd = listener;
 		waiting[0].events = POLLIN;
 		waiting[1].fd = IN;
-		waiting[1].events = (short)(net_early_end() | (s->length < sizeof s->bytes ? POLLIN : 0));
+		waiting[1].events =
+		    (short)(net_early_end() | (s->length < sizeof s->bytes ? POLLIN : 0));
 		waiting[0].revents = waiting[1].revents = 0;
 		if (net_stopped())
 			return SYSTEM;
@@ -518,10 +518,7 @@ open_remote(struct session *s)
 
 	if (outcome != GRANTED)
 		return outcome;
-	if (!net_same_file(IN, OUT))
-		net_prepare(OUT);
-	net_prepare(s->remote);
-	relay_arm(IN, OUT, s->remote);
+	relay_arm(&s->standard[IN], &s->standard[OUT], s->remote);
 	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0 ? GRANTED : CLIENT_LEFT;
 }
 
@@ -573,10 +570,10 @@ relay(struct session *s)
 
 	acl_free(s->list.acl);
 	log_ready();
-	s->record.no_sandbox = !sandbox_enter(IN, OUT);
+	s->record.no_sandbox = !sandbox_enter(s->standard);
 	log_open(&s->record);
-	relay_run(IN, OUT, s->remote, s->bytes + s->used, s->length - s->used,
-	    s->options->limits.idle, &result);
+	relay_run(&s->standard[IN], &s->standard[OUT], s->remote, s->bytes + s->used,
+	    s->length - s->used, s->options->limits.idle, &result);
 	totals.up = result.up;
 	totals.down = result.down;
 	totals.ms = net_now() - s->start;
@@ -586,7 +583,7 @@ relay(struct session *s)
 
 /* The session from request to exit, in the order of DESIGN.md section 5. */
 static int
-serve(const struct options *options)
+serve(const struct options *options, struct net_file *standard)
 {
 	static enum outcome (*const stages[])(struct session *) = { find_source, load_list,
 		read_request, judge, identify, open_remote };
@@ -595,6 +592,7 @@ serve(const struct options *options)
 	size_t i;
 
 	s.options = options;
+	s.standard = standard;
 	s.start = net_now();
 	s.remote = s.watch = -1;
 	s.record.ms_request = s.record.ms_ident = LOG_UNKNOWN;
@@ -634,21 +632,20 @@ catch_signals(void)
 /* True where nothing may be written to fd 2: it is closed, or it is the client. A dry run has no
  * client, and one of ours (-c) wants its messages unless a launcher put its socket there. */
 static bool
-errors_are_clients(enum options_mode mode)
+errors_are_clients(enum options_mode mode, const struct net_file *standard)
 {
-	struct stat status;
-
-	if (fstat(ERRORS, &status) == -1)
+	if (!standard[ERRORS].open)
 		return true;
 	if (mode == MODE_TEST || mode == MODE_VERSION)
 		return false;
-	if (mode == MODE_CLIENT && !S_ISSOCK(status.st_mode))
+	if (mode == MODE_CLIENT && !standard[ERRORS].socket)
 		return false;
-	return net_same_file(ERRORS, IN) || net_same_file(ERRORS, OUT);
+	return net_same_file(&standard[ERRORS], &standard[IN]) ||
+	    net_same_file(&standard[ERRORS], &standard[OUT]);
 }
 
 static int
-silence_errors(void)
+silence_errors(struct net_file *errors)
 {
 	int null = open("/dev/null", O_RDWR);
 
@@ -659,6 +656,7 @@ silence_errors(void)
 			return -1;
 		close(null);
 	}
+	*errors = net_look(ERRORS);
 	return 0;
 }
 
@@ -688,19 +686,20 @@ int
 main(int argc, char **argv)
 {
 	static struct options options;
+	struct net_file standard[] = { net_look(IN), net_look(OUT), net_look(ERRORS) };
 	const char *problem;
 	bool to_client;
 
 	catch_signals();
-	if (fcntl(IN, F_GETFD) == -1 || fcntl(OUT, F_GETFD) == -1)
+	if (!standard[IN].open || !standard[OUT].open)
 		return 1;
 	problem = options_read(argc, argv, &options);
-	to_client = errors_are_clients(options.mode);
+	to_client = errors_are_clients(options.mode, standard);
 	if (problem == NULL && to_client && options.log == LOG_TO_STDERR)
 		problem = "-l stderr, but standard error is closed or the client's";
 	if (problem != NULL)
 		return usage(problem, to_client);
-	if (to_client && silence_errors() == -1)
+	if (to_client && silence_errors(&standard[ERRORS]) == -1)
 		return 1;
 	switch (options.mode) {
 	case MODE_VERSION:
@@ -709,10 +708,10 @@ main(int argc, char **argv)
 		log_start(LOG_TO_STDERR, true, false);
 		return check_run(&options);
 	case MODE_CLIENT:
-		return client_run(&options);
+		return client_run(&options, standard);
 	default:
 		break;
 	}
 	log_start(options.log, options.quiet, options.verbose);
-	return serve(&options);
+	return serve(&options, standard);
 }
