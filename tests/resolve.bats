@@ -93,17 +93,32 @@ nobody_left() {
 	in_lab uncalled
 }
 
-@test "after a failure the next address is tried at once" {
+@test "after a failure the next address is tried at once, though another is under way" {
 	at_once() {
 		local records=() i
 		for i in {2..15}; do
 			records+=("refusing.test A 127.0.1.$i")
 		done
-		names_up "${records[@]}" 'refusing.test A 127.0.0.5'
-		to_works refusing.test 2:listen 127.0.0.5:8080
+		names_up 'refusing.test A 127.0.0.2' "${records[@]}" 'refusing.test A 127.0.9.5'
+		to_works refusing.test 2:listen 127.0.9.5:8080 3:listen-deaf 127.0.0.2:8080
+		[ "$(phase connect)" -ge 240 ] || fail "no head start: $(cat "$LOG")"
 		[ "$(phase connect)" -lt 1000 ] || fail "$(cat "$LOG")"
 	}
 	in_lab at_once
+}
+
+@test "a connection that meets itself is a refused one" {
+	itself() {
+		names_up
+		echo '40000 40003' >/proc/sys/net/ipv4/ip_local_port_range
+		for _ in {1..20}; do
+			rm -f "$LOG"
+			"$TOOLS/peer" -2 "$LOG" exec-pipes send "$(request 4 1 40002 127.0.0.1 alice)" expect "$rejected" expect-eof -- \
+				"$BIN" -a "$LIST" -l stderr
+			reason connect-refused 'dst=127\.0\.0\.1:40002'
+		done
+	}
+	in_lab itself
 }
 
 @test "families take turns" {
@@ -157,6 +172,10 @@ nobody_left() {
 		done
 		refused 1 8080 four.test -6
 		reason resolve-failed 'name=four\.test'
+		rm "$LOG"
+		"$TOOLS/peer" -2 "$LOG" 2:listen '[::1]:8080' exec-tcp send "$(request 4 1 8080 0.0.0.1 alice ::1)" expect "$rejected" \
+			expect-eof 2:expect-no-caller 50 -- "$BIN" -a "$LIST" -l stderr -b 127.0.0.9 >/dev/null
+		reason connect-unreachable 'dst=\[::1\]:8080'
 	}
 	in_lab narrow
 }
