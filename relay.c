@@ -122,6 +122,12 @@ pending(const struct flow *flow)
 	return flow->start < flow->end;
 }
 
+static bool
+wants_more(const struct flow *flow)
+{
+	return !flow->ended && !pending(flow);
+}
+
 /* Whether an error says that the other end of a connection or pipe is gone. */
 static bool
 means_reset(int error)
@@ -260,7 +266,7 @@ pass_end(struct relay *relay, struct flow *flow)
 static void
 serve(struct relay *relay, struct flow *flow, short in, short out)
 {
-	bool news = (in & (POLLIN | POLLHUP | POLLERR)) && !flow->ended && !pending(flow);
+	bool news = wants_more(flow) && (flow->from->reset || in & (POLLIN | POLLHUP | POLLERR));
 
 	if (news)
 		take(relay, flow);
@@ -283,7 +289,7 @@ static void
 watch(const struct side *side, const struct flow *from, const struct flow *to,
     struct pollfd entries[2])
 {
-	entries[IN].events = !from->ended && !pending(from) ? POLLIN : 0;
+	entries[IN].events = wants_more(from) ? POLLIN : 0;
 	entries[OUT].events = pending(to) ? POLLOUT : 0;
 	if (side->one) {
 		entries[IN].events |= entries[OUT].events;
@@ -393,12 +399,15 @@ turn(struct relay *relay, int64_t deadline)
 	deadline = earlier(deadline, earlier(tidy(relay, &relay->up), tidy(relay, &relay->down)));
 	if (relay->recheck > 0)
 		deadline = earlier(deadline, relay->now + relay->recheck);
+	/* After a reset nothing more is waited for. */
+	if (relay->local.reset && wants_more(&relay->up))
+		deadline = relay->now;
 	ready = poll(entries, 4, net_timeout(deadline));
 	relay->now = net_now();
-	if (ready < 0 && errno != EINTR)
-		relay->failed = true;
-	if (ready <= 0)
+	if (ready < 0) {
+		relay->failed = errno != EINTR;
 		return;
+	}
 	judge(relay, &relay->local, &relay->down, local);
 	judge(relay, &relay->remote, &relay->up, remote);
 	serve(relay, &relay->up, local[IN].revents, remote[IN].revents);
