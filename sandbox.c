@@ -50,7 +50,7 @@ sandbox_enter(const struct net_file *standard)
 #define RETURN_EPERM (0x00050000U | EPERM)
 #define RETURN_ALLOW 0x7fff0000U
 
-enum { MODE_FILTER = 2, EMPTY_PATH = 0x1000 }; /* SECCOMP_MODE_FILTER, AT_EMPTY_PATH */
+enum { MODE_FILTER = 2 }; /* SECCOMP_MODE_FILTER */
 
 enum {
 	LOAD = 0x20,
@@ -90,7 +90,6 @@ enum verdict {
 	IF_FLAGS,
 	IF_LINGER,
 	IF_NO_CALL, /* all numbers behind the table, where x32 has its own */
-	IF_OPEN_FILE,
 	IF_QUEUE,
 	IF_TO_PEER,
 	VERDICTS
@@ -117,8 +116,6 @@ static const unsigned char verdicts[] = {
 	[SYS_setsockopt] = IF_LINGER,
 	[SYS_ioctl] = IF_QUEUE,
 	[SYS_fcntl] = IF_FLAGS,
-	[SYS_fstat] = ALLOW,
-	[SYS_newfstatat] = IF_OPEN_FILE,
 	/* libc would make a new connection to a syslogd that was restarted */
 	[SYS_socket] = REFUSE,
 	[SYS_connect] = REFUSE,
@@ -157,25 +154,22 @@ enum { NUMBERS = sizeof verdicts, KERNEL_NUMBERS = 480 }; /* about so many are t
  * the kernel looks at no more. */
 static const struct condition {
 	enum verdict verdict;
-	uint32_t offset;
+	uint32_t offset, operand;
 	uint16_t jump;
-	uint32_t operand;
 	bool kills; /* if it jumps */
 } conditions[] = {
-	{ IF_DATA, AT_ARGUMENTS + 2 * 8, JUMP_SET, PROT_EXEC, true },
-	{ IF_FLAGS, AT_ARGUMENTS + 1 * 8, JUMP_FROM, F_GETFL, false },
-	{ IF_FLAGS, AT_ARGUMENTS + 1 * 8, JUMP_OVER, F_SETFL, true },
-	{ IF_LINGER, AT_ARGUMENTS + 1 * 8, JUMP_EQUAL, SOL_SOCKET, false },
-	{ IF_LINGER, AT_ARGUMENTS + 2 * 8, JUMP_EQUAL, SO_LINGER, false },
+	{ IF_DATA, AT_ARGUMENTS + 2 * 8, PROT_EXEC, JUMP_SET, true },
+	{ IF_FLAGS, AT_ARGUMENTS + 1 * 8, F_GETFL, JUMP_FROM, false },
+	{ IF_FLAGS, AT_ARGUMENTS + 1 * 8, F_SETFL, JUMP_OVER, true },
+	{ IF_LINGER, AT_ARGUMENTS + 1 * 8, SOL_SOCKET, JUMP_EQUAL, false },
+	{ IF_LINGER, AT_ARGUMENTS + 2 * 8, SO_LINGER, JUMP_EQUAL, false },
 	/* a tracer sets the number to -1 to have a call skipped */
-	{ IF_NO_CALL, AT_NUMBER, JUMP_EQUAL, UINT32_MAX, false },
-	/* glibc 2.33 to 2.38 make fstat() of it */
-	{ IF_OPEN_FILE, AT_ARGUMENTS + 3 * 8, JUMP_EQUAL, EMPTY_PATH, false },
+	{ IF_NO_CALL, AT_NUMBER, UINT32_MAX, JUMP_EQUAL, false },
 	/* SIOCOUTQ; a terminal could be made to read commands (TIOCSTI) */
-	{ IF_QUEUE, AT_ARGUMENTS + 1 * 8, JUMP_EQUAL, TIOCOUTQ, false },
+	{ IF_QUEUE, AT_ARGUMENTS + 1 * 8, TIOCOUTQ, JUMP_EQUAL, false },
 	/* an address could reach other Unix sockets, and by MSG_FASTOPEN other hosts */
-	{ IF_TO_PEER, AT_ARGUMENTS + 4 * 8, JUMP_EQUAL, 0, false },
-	{ IF_TO_PEER, AT_ARGUMENTS + 4 * 8 + 4, JUMP_EQUAL, 0, false },
+	{ IF_TO_PEER, AT_ARGUMENTS + 4 * 8, 0, JUMP_EQUAL, false },
+	{ IF_TO_PEER, AT_ARGUMENTS + 4 * 8 + 4, 0, JUMP_EQUAL, false },
 };
 
 /* Numbers from first to the next run's first, all with the same verdict. */
@@ -265,11 +259,12 @@ confine(void)
 	struct program program;
 	struct loadable loadable;
 	struct run runs[NUMBERS + 1];
+	size_t count = find_runs(runs);
 	uint32_t at[VERDICTS];
 
 	program.start = PROGRAM_MOST;
 	put_verdicts(&program, at);
-	put_search(&program, runs, find_runs(runs), KERNEL_NUMBERS, at);
+	put_search(&program, runs, count, KERNEL_NUMBERS, at);
 	put_plain(&program, LOAD, AT_NUMBER);
 	/* Numbers of another architecture would mean other calls. */
 	put(&program, JUMP_EQUAL, AUDIT_ARCH, program.start, at[KILL]);
@@ -321,7 +316,7 @@ sandbox_enter(const struct net_file *standard)
 		limit(RLIMIT_NOFILE,
 		    descriptors.rlim_cur < DESCRIPTORS_MOST ? descriptors.rlim_cur
 							    : DESCRIPTORS_MOST);
-	if (!standard[0].growing && !standard[1].growing && !standard[2].growing)
+	if (!standard[1].growing && !standard[2].growing)
 		limit(RLIMIT_FSIZE, 0);
 	return confine();
 }

@@ -58,7 +58,7 @@ proxy_up() {
 		wait_for answers 1080
 		[ "$(timeout 20 ssh -o 'ProxyCommand=nc -X 4 -x 127.0.0.1:1080 %h %p' 127.0.0.1 echo logged in)" = 'logged in' ]
 	END
-	TESTS=$TESTS SCRATCH=$SCRATCH "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
 }
 
 @test "the process is gone after its session, a refused one too" {

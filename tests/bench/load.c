@@ -254,6 +254,7 @@ session_worker(const struct path *path, double seconds)
 			if (!samples)
 				stream_die("memory", errno);
 		}
+		/* cppcheck-suppress nullPointerRedundantCheck; stream_die() does not return */
 		samples[result.count++] = one_session(path);
 	}
 	result.median = median(samples, result.count);
