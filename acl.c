@@ -13,82 +13,85 @@
 #include "aclrule.h"
 #include "socks4.h"
 
-enum { LARGEST = 16 * 1024 * 1024 }; /* bytes of a list: room for half a million rules */
+enum {
+	SMALL = 4096,		   /* bytes of a list that comes in one read */
+	LARGEST = 16 * 1024 * 1024 /* room for half a million rules */
+};
 
 static const char builtin[] = "permit from 127.0.0.0/8,::1";
 
-/* Reads all of fd: in one read where its size is known, and a second one finds the end. The text,
- * which the caller frees, with a NUL behind it; or NULL with errno. */
-static char *
-read_all(int fd, size_t *length)
+/* Reads all of fd, with a NUL behind it: mostly in one read, and a second one finds the end. 0, or
+ * -1 with errno. */
+static int
+read_all(int fd, struct acl *acl)
 {
 	struct stat status;
-	size_t room = 4096;
-	char *text, *more;
+	size_t size = SMALL;
 	ssize_t got;
-
-	if (fstat(fd, &status) == 0 && status.st_size > 0 && status.st_size <= LARGEST)
-		room = (size_t)status.st_size + 2;
-	text = malloc(room);
-	if (text == NULL)
-		return NULL;
-	for (*length = 0; *length <= LARGEST; *length += (size_t)got) {
-		if (*length + 1 == room) {
-			room *= 2;
-			more = realloc(text, room);
-			if (more == NULL)
-				goto failed;
-			text = more;
-		}
-		do
-			got = read(fd, text + *length, room - 1 - *length);
-		while (got == -1 && errno == EINTR);
-		if (got == -1)
-			goto failed;
-		if (got == 0) {
-			text[*length] = '\0';
-			return text;
-		}
-	}
-	errno = EFBIG;
-failed:
-	free(text); /* leaves errno alone */
-	return NULL;
-}
-
-static char *
-read_file(const char *path, size_t *length)
-{
-	int fd = open(path, O_RDONLY | O_NOCTTY), error;
 	char *text;
 
+	for (;;) {
+		text = aclparse_resize(acl, acl->text, acl->length, size);
+		if (text == NULL)
+			return -1;
+		acl->text = text;
+		do {
+			got = read(fd, text + acl->length, size - 1 - acl->length);
+			acl->length += got > 0 ? (size_t)got : 0;
+		} while (got == -1 ? errno == EINTR : got > 0 && acl->length + 1 < size);
+		if (got != -1 && acl->length > LARGEST)
+			errno = EFBIG;
+		if (got == -1 || acl->length > LARGEST)
+			return -1;
+		if (got == 0)
+			break;
+		size *= 2;
+		if (fstat(fd, &status) == 0 && status.st_size <= LARGEST &&
+		    (size_t)status.st_size + 2 > size)
+			size = (size_t)status.st_size + 2;
+	}
+	text[acl->length] = '\0';
+	if (size == SMALL) /* what it leaves is for its rules */
+		acl->spare -= (SMALL - acl->length - 1) / ACL_CELL * ACL_CELL;
+	return 0;
+}
+
+static int
+read_file(const char *path, struct acl *acl)
+{
+	int fd = open(path, O_RDONLY | O_NOCTTY), result, error;
+
 	if (fd == -1)
-		return NULL;
-	text = read_all(fd, length);
+		return -1;
+	result = read_all(fd, acl);
 	error = errno;
 	close(fd);
 	errno = error;
-	return text;
+	return result;
+}
+
+static int
+copy_builtin(struct acl *acl)
+{
+	acl->text = aclparse_resize(acl, NULL, 0, sizeof builtin);
+	acl->length = sizeof builtin - 1;
+	memcpy(acl->text, builtin, sizeof builtin);
+	return 0;
 }
 
 struct acl *
-acl_load(const char *path, void (*complain)(const char *message))
+acl_load(const char *path, void (*complain)(const char *message), struct acl_room *room)
 {
-	struct acl *acl = calloc(1, sizeof *acl);
+	struct acl *acl = (struct acl *)(void *)room;
 	char message[4352];
 
-	if (acl != NULL && path != NULL) {
-		acl->text = read_file(path, &acl->length);
-	} else if (acl != NULL) {
-		acl->text = strdup(builtin);
-		acl->length = sizeof builtin - 1;
-	}
-	if (path == NULL)
-		path = "built-in";
-	if (acl == NULL || acl->text == NULL) {
+	memset(acl, 0, sizeof *acl);
+	acl->room = (unsigned char *)room;
+	acl->spare = acl->room + (sizeof *acl + ACL_CELL - 1) / ACL_CELL * ACL_CELL;
+	if ((path != NULL ? read_file(path, acl) : copy_builtin(acl)) == -1) {
 		snprintf(message, sizeof message, "%s: %s", path, strerror(errno));
 		complain(message);
-	} else if (aclparse_text(acl, path, complain)) {
+	} else if (aclparse_text(acl, path != NULL ? path : "built-in", complain)) {
 		return acl;
 	}
 	acl_free(acl);
@@ -100,10 +103,9 @@ acl_free(struct acl *acl)
 {
 	if (acl == NULL)
 		return;
-	free(acl->items);
-	free(acl->rules);
-	free(acl->text);
-	free(acl);
+	aclparse_release(acl, acl->items);
+	aclparse_release(acl, acl->rules);
+	aclparse_release(acl, acl->text);
 }
 
 /* Whether a request's addresses are internal, found out at most once. MAYBE: not known yet. */

@@ -30,16 +30,48 @@ aclparse_word(struct word *line, struct word *word)
 	return word->length > 0;
 }
 
-/* Makes room for one more element, twice as much each time: a small list stays small. NULL
- * where there is no memory; the array is then as before. */
-static void *
-with_room(void *array, size_t count, size_t *room, size_t size)
+static bool
+is_lent(const struct acl *acl, const void *block)
 {
-	size_t more = *room == 0 ? 16 : *room * 2;
+	const unsigned char *start = block;
+
+	return start >= acl->room && start < acl->room + ACL_ROOM;
+}
+
+void *
+aclparse_resize(struct acl *acl, void *block, size_t used, size_t size)
+{
+	size_t taken = (size + ACL_CELL - 1) / ACL_CELL * ACL_CELL;
+	bool fits = taken <= (size_t)(acl->room + ACL_ROOM - acl->spare);
+	void *larger;
+
+	if (block != NULL && !is_lent(acl, block))
+		return realloc(block, size);
+	larger = fits ? acl->spare : malloc(size);
+	acl->spare += fits ? taken : 0;
+	if (larger != NULL && used > 0)
+		memcpy(larger, block, used);
+	return larger;
+}
+
+void
+aclparse_release(const struct acl *acl, void *block)
+{
+	if (!is_lent(acl, block))
+		free(block);
+}
+
+/* Makes room for one more element: at first for as many as a text of that length is likely to
+ * have, then twice as much each time. NULL where there is no memory; the array is then as before.
+ */
+static void *
+with_room(struct acl *acl, void *array, size_t count, size_t *room, size_t size)
+{
+	size_t more = *room == 0 ? 16 + acl->length / 64 : *room * 2;
 
 	if (count < *room)
 		return array;
-	array = realloc(array, more * size);
+	array = aclparse_resize(acl, array, count * size, more * size);
 	if (array != NULL)
 		*room = more;
 	return array;
@@ -62,7 +94,7 @@ parse_list(struct parser *parser, struct rule *rule, int criterion, struct word 
 		parser->subject = element.length > 0 ? element : list;
 		if (element.length == 0)
 			return "has an empty element";
-		items = with_room(acl->items, acl->item_count, &acl->item_room, sizeof *items);
+		items = with_room(acl, acl->items, acl->item_count, &acl->item_room, sizeof *items);
 		if (items == NULL)
 			return "does not fit into memory";
 		acl->items = items;
@@ -178,7 +210,7 @@ parse_line(struct parser *parser, struct word line)
 	parser->subject = action;
 	if (rule.permit && rule.lists[RULE_FROM].count == 0)
 		return "needs a from (from any, if everybody is meant)";
-	rules = with_room(acl->rules, acl->rule_count, &acl->rule_room, sizeof *rules);
+	rules = with_room(acl, acl->rules, acl->rule_count, &acl->rule_room, sizeof *rules);
 	if (rules == NULL)
 		return "does not fit into memory";
 	acl->rules = rules;

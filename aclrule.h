@@ -56,11 +56,19 @@ struct acl {
 	size_t rule_count, rule_room;
 	struct item *items;
 	size_t item_count, item_room;
+	unsigned char *room;  /* an acl_room, with this struct at its start */
+	unsigned char *spare; /* what is left of it */
 };
 
 /* How a request stands to an item. INTERNAL: it matches if the address is internal, which costs
  * system calls to find out. MAYBE: that depends on an address which nobody has looked up yet. */
 enum match { NO, MAYBE, INTERNAL, YES };
+
+/* A block of so many bytes which starts with the first `used` of the given one (NULL: none), in
+ * whose place it comes: in acl's room while that lasts. NULL where there is no memory; the given
+ * block is then as before. */
+void *aclparse_resize(struct acl *acl, void *block, size_t used, size_t size);
+void aclparse_release(const struct acl *acl, void *block);
 
 /* Reads acl's text into its rules and items. False after at least one "path:line: message" to
  * complain; what was allocated is acl's in any case. */
