@@ -61,13 +61,17 @@ proxy_up() {
 	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
 }
 
+two_ended() {
+	[ "$(wc -l <"$SCRATCH/statuses")" = 2 ]
+}
+
 @test "the process is gone after its session, a refused one too" {
 	start proxy "$TOOLS/serve" -s "$SCRATCH/statuses" 0 "$BIN" -l none
 	port=$(port_of proxy)
 	"$TOOLS/peer" 2:listen 127.0.0.1:0 connect "127.0.0.1:$port" send "$(request 4 1 @2 127.0.0.1 '')" \
 		expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof close
 	"$TOOLS/peer" connect "127.0.0.1:$port" send x expect '\0\x5b\0\0\0\0\0\0' expect-eof close
-	wait_for test "$(wc -l <"$SCRATCH/statuses")" = 2
+	wait_for two_ended
 	[ "$(sort -u "$SCRATCH/statuses")" = 0 ]
 }
 
