@@ -12,6 +12,7 @@ SECONDS = 10
 STANDARD = -std=c99 -D_XOPEN_SOURCE=700 -DSYSCONFDIR=\"$(SYSCONFDIR)\"
 WARNINGS = -pedantic -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
 STATIC = -O2 -static -ffunction-sections -fdata-sections -Wl,--gc-sections -s
+PATHS = -e 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' -e 's|/usr/local/sbin|$(PREFIX)/sbin|g'
 
 SOURCES = socks4-stdio.c acl.c aclitem.c aclparse.c address.c check.c client.c ident.c judge.c log.c net.c \
 	options.c proxy.c relay.c resolve.c sandbox.c socks4.c
@@ -31,10 +32,17 @@ socks4-stdio: $(OBJECTS)
 
 $(OBJECTS): $(HEADERS)
 
+# Changes when SYSCONFDIR does: what was built for another default list is built anew.
+build/sysconfdir: FORCE
+	@mkdir -p build
+	@echo '$(SYSCONFDIR)' | cmp -s - $@ || echo '$(SYSCONFDIR)' >$@
+
+judge.o: build/sysconfdir
+
 static: build/static/socks4-stdio
 
 # A glibc static binary would want glibc's plug-ins at run time to look names up.
-build/static/socks4-stdio: $(SOURCES) $(HEADERS)
+build/static/socks4-stdio: $(SOURCES) $(HEADERS) build/sysconfdir
 	@command -v musl-gcc >/dev/null || { \
 	    echo 'make static wants musl-gcc (Debian: musl-tools): a static glibc binary' \
 	    'needs plug-ins of glibc at run time' >&2; exit 1; }
@@ -44,7 +52,7 @@ build/static/socks4-stdio: $(SOURCES) $(HEADERS)
 # The build that the sanitizers watch; what it finds ends it.
 sanitize: build/sanitize/socks4-stdio
 
-build/sanitize/socks4-stdio: $(SOURCES) $(HEADERS)
+build/sanitize/socks4-stdio: $(SOURCES) $(HEADERS) build/sysconfdir
 	mkdir -p build/sanitize
 	$(CC) $(STANDARD) -g -O1 -DNO_SANDBOX -fsanitize=address,undefined \
 	    -fno-sanitize-recover=all -fno-omit-frame-pointer -o $@ $(SOURCES)
@@ -87,7 +95,7 @@ fuzz:
 	tests/fuzz/run $(SECONDS)
 
 # Only to measure what the sandbox costs.
-build/nosandbox/socks4-stdio: $(SOURCES) $(HEADERS)
+build/nosandbox/socks4-stdio: $(SOURCES) $(HEADERS) build/sysconfdir
 	mkdir -p build/nosandbox
 	musl-gcc $(STANDARD) $(STATIC) -DNO_SANDBOX -o $@ $(SOURCES)
 
@@ -97,15 +105,15 @@ bench: socks4-stdio build/static/socks4-stdio build/nosandbox/socks4-stdio tools
 coverage:
 	tests/coverage
 
+# Renamed into place: sessions run on while the program is replaced.
 install: socks4-stdio
 	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
 	    $(DESTDIR)$(PREFIX)/share/man/man5
-	cp socks4-stdio $(DESTDIR)$(PREFIX)/sbin/socks4-stdio
-	chmod 755 $(DESTDIR)$(PREFIX)/sbin/socks4-stdio
-	sed 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' socks4-stdio.8 \
-	    >$(DESTDIR)$(PREFIX)/share/man/man8/socks4-stdio.8
-	sed 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' socks4-stdio.acl.5 \
-	    >$(DESTDIR)$(PREFIX)/share/man/man5/socks4-stdio.acl.5
+	cp socks4-stdio $(DESTDIR)$(PREFIX)/sbin/socks4-stdio.new
+	chmod 755 $(DESTDIR)$(PREFIX)/sbin/socks4-stdio.new
+	mv -f $(DESTDIR)$(PREFIX)/sbin/socks4-stdio.new $(DESTDIR)$(PREFIX)/sbin/socks4-stdio
+	sed $(PATHS) socks4-stdio.8 >$(DESTDIR)$(PREFIX)/share/man/man8/socks4-stdio.8
+	sed $(PATHS) socks4-stdio.acl.5 >$(DESTDIR)$(PREFIX)/share/man/man5/socks4-stdio.acl.5
 	chmod 644 $(DESTDIR)$(PREFIX)/share/man/man8/socks4-stdio.8 \
 	    $(DESTDIR)$(PREFIX)/share/man/man5/socks4-stdio.acl.5
 
@@ -114,7 +122,9 @@ uninstall:
 	    $(DESTDIR)$(PREFIX)/share/man/man8/socks4-stdio.8 \
 	    $(DESTDIR)$(PREFIX)/share/man/man5/socks4-stdio.acl.5
 
+FORCE:
+
 clean:
 	rm -rf socks4-stdio *.o build tests/bin tests/bench/bin tests/fuzz/bin
 
-.PHONY: all static sanitize run tools check lint fuzz bench coverage install uninstall clean
+.PHONY: all static sanitize run tools check lint fuzz bench coverage install uninstall clean FORCE
