@@ -157,17 +157,20 @@ is_passing(int error)
 ssize_t
 net_read(int fd, void *bytes, size_t length, int64_t deadline)
 {
+	bool wait_first = MSG_DONTWAIT == 0, is_socket = true;
 	ssize_t got;
 
-	do {
-		if (net_wait(fd, POLLIN, deadline) == -1)
+	for (;;) {
+		if (wait_first && net_wait(fd, POLLIN, deadline) == -1)
 			return -1;
 		/* An inherited fd may be blocking, and shared with one who is faster. */
-		got = recv(fd, bytes, length, MSG_DONTWAIT);
-		if (got == -1 && errno == ENOTSOCK)
-			got = read(fd, bytes, length);
-	} while (got == -1 && is_passing(errno));
-	return got;
+		got = is_socket ? recv(fd, bytes, length, MSG_DONTWAIT) : read(fd, bytes, length);
+		if (got == -1 && errno == ENOTSOCK && is_socket)
+			is_socket = false;
+		else if (got != -1 || !is_passing(errno))
+			return got;
+		wait_first = true; /* most often what is read for is there already */
+	}
 }
 
 int
