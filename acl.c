@@ -12,6 +12,7 @@
 #include "address.h"
 #include "aclrule.h"
 #include "socks4.h"
+#include "text.h"
 
 enum {
 	SMALL = 4096,		   /* bytes of a list that comes in one read */
@@ -206,16 +207,18 @@ const char *
 acl_text(const struct acl *acl, unsigned line, char *text, size_t size)
 {
 	struct word rest, word;
-	size_t i, length = 0;
+	struct text copy;
+	size_t i;
 
-	*text = '\0';
+	text_start(&copy, text, size);
 	for (i = 0; i < acl->rule_count && acl->rules[i].line != line; i++)
 		;
 	if (i == acl->rule_count)
 		return text;
-	for (rest = acl->rules[i].text; length < size && aclparse_word(&rest, &word);)
-		length += (size_t)snprintf(text + length, size - length, "%s%.*s",
-		    length > 0 ? " " : "", (int)word.length, word.text);
+	for (rest = acl->rules[i].text; aclparse_word(&rest, &word);) {
+		text_put(&copy, copy.length > 0 ? " " : "");
+		text_put_bytes(&copy, word.text, word.length);
+	}
 	return text;
 }
 

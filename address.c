@@ -5,12 +5,12 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "address.h"
+#include "text.h"
 
 static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
 
@@ -114,13 +114,14 @@ const char *
 address_print(const struct address *address, char *text)
 {
 	char name[IF_NAMESIZE];
-	size_t length;
+	struct text zone;
 
 	if (inet_ntop(address->family, address->octets, text, ADDRESS_TEXT) == NULL)
 		return strcpy(text, "-");
 	if (address->scope != 0 && if_indextoname(address->scope, name) != NULL) {
-		length = strlen(text);
-		snprintf(text + length, ADDRESS_TEXT - length, "%%%s", name);
+		text_start(&zone, text + strlen(text), ADDRESS_TEXT - strlen(text));
+		text_put(&zone, "%");
+		text_put(&zone, name);
 	}
 	return text;
 }
@@ -130,9 +131,13 @@ address_print_endpoint(const struct endpoint *endpoint, char *text)
 {
 	char bare[ADDRESS_TEXT];
 	bool six = endpoint->address.family == AF_INET6;
+	struct text whole;
 
-	address_print(&endpoint->address, bare);
-	snprintf(text, ADDRESS_TEXT, six ? "[%.70s]:%u" : "%.70s:%u", bare, endpoint->port);
+	text_start(&whole, text, ADDRESS_TEXT);
+	text_put(&whole, six ? "[" : "");
+	text_put(&whole, address_print(&endpoint->address, bare));
+	text_put(&whole, six ? "]:" : ":");
+	text_put_number(&whole, endpoint->port, 1);
 	return text;
 }
 

@@ -6,7 +6,6 @@
 
 #include <pwd.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "address.h"
 #include "ident.h"
 #include "net.h"
+#include "text.h"
 
 enum { IDENT_PORT = 113 };
 
@@ -152,10 +152,15 @@ static int
 ask(int fd, unsigned port_there, unsigned port_here, int64_t deadline, char *user)
 {
 	char line[IDENT_LINE + 2]; /* CR LF */
-	int written = snprintf(line, sizeof line, "%u, %u\r\n", port_there, port_here);
+	struct text query;
 	ssize_t length;
 
-	if (net_write(fd, line, (size_t)written, deadline) == -1)
+	text_start(&query, line, sizeof line);
+	text_put_number(&query, port_there, 1);
+	text_put(&query, ", ");
+	text_put_number(&query, port_here, 1);
+	text_put(&query, "\r\n");
+	if (net_write(fd, line, query.length, deadline) == -1)
 		return -1;
 	length = read_line(fd, line, sizeof line, deadline);
 	if (length == -1)

@@ -1,13 +1,13 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "judge.h"
 #include "net.h"
 #include "options.h"
+#include "text.h"
 
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"
@@ -34,10 +34,14 @@ judge_load(
 const char *
 judge_rule(const struct judge_list *list, unsigned line, char *text, size_t size)
 {
-	if (line == 0)
-		snprintf(text, size, "default");
-	else
-		snprintf(text, size, "%s:%u", list->label, line);
+	struct text label;
+
+	text_start(&label, text, size);
+	text_put(&label, line == 0 ? "default" : list->label);
+	if (line != 0) {
+		text_put(&label, ":");
+		text_put_number(&label, line, 1);
+	}
 	return text;
 }
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -12,6 +11,7 @@
 
 #include "address.h"
 #include "log.h"
+#include "text.h"
 
 enum {
 	/* Source bytes of a value that are shown: more than any USERID, name (255) or identd's
@@ -20,17 +20,13 @@ enum {
 	RULE_MOST = 4096 + 16,
 	/* Four values and a rule, each byte escaped; the rest is short. No end is ever cut. */
 	LINE_MOST = 4 * 4 * VALUE_MOST + 4 * RULE_MOST + 2048,
-	STALL = 1000 /* ms that a line waits for a stuck reader of standard error */
-};
-
-struct line {
-	char text[LINE_MOST];
-	size_t length;
+	LINE_USUAL = 1024, /* only a longer one takes that much memory */
+	STALL = 1000	   /* ms that a line waits for a stuck reader of standard error */
 };
 
 struct event {
-	const char *word;
-	const struct log_record *record;
+	const char *word;		 /* or free text */
+	const struct log_record *record; /* NULL: free text */
 	const struct log_totals *totals;
 	int code; /* 0: none */
 	const char *reason;
@@ -85,21 +81,7 @@ log_ready(void)
 }
 
 static void
-put_byte(struct line *line, char byte)
-{
-	if (line->length < sizeof line->text - 1) /* the last one is for a line feed or NUL */
-		line->text[line->length++] = byte;
-}
-
-static void
-put(struct line *line, const char *text)
-{
-	while (*text != '\0')
-		put_byte(line, *text++);
-}
-
-static void
-put_bytes(struct line *line, const char *bytes, size_t length, const char *special)
+put_bytes(struct text *line, const char *bytes, size_t length, const char *special)
 {
 	static const char digits[] = "0123456789abcdef";
 	size_t i;
@@ -108,25 +90,33 @@ put_bytes(struct line *line, const char *bytes, size_t length, const char *speci
 		unsigned char byte = (unsigned char)bytes[i];
 
 		if (byte >= 0x20 && byte <= 0x7e && strchr(special, byte) == NULL) {
-			put_byte(line, bytes[i]);
+			text_put_bytes(line, &bytes[i], 1);
 			continue;
 		}
-		put(line, "\\x");
-		put_byte(line, digits[byte >> 4]);
-		put_byte(line, digits[byte & 15]);
+		text_put(line, "\\x");
+		text_put_bytes(line, &digits[byte >> 4], 1);
+		text_put_bytes(line, &digits[byte & 15], 1);
 	}
 }
 
-/* Starts a line; the journal takes its priority from the front. */
+/* Empties the line; the journal takes its priority from the front. */
 static void
-begin(struct line *line, int priority)
+begin(struct text *line, int priority)
 {
-	line->length = 0;
+	text_start(line, line->bytes, line->size);
 	if (journal) {
-		put_byte(line, '<');
-		put_byte(line, (char)('0' + priority));
-		put_byte(line, '>');
+		text_put(line, "<");
+		text_put_number(line, (unsigned long long)priority, 1);
+		text_put(line, ">");
 	}
+}
+
+static void
+put_key(struct text *line, const char *key)
+{
+	text_put(line, " ");
+	text_put(line, key);
+	text_put(line, "=");
 }
 
 static bool
@@ -140,27 +130,25 @@ is_plain(const char *text)
 
 /* Puts " key=value", of which at most so many bytes; "..." stands for what is cut off. */
 static void
-put_value(struct line *line, const char *key, const char *value, size_t most)
+put_value(struct text *line, const char *key, const char *value, size_t most)
 {
 	size_t length;
 
 	if (value == NULL)
 		return;
 	length = strlen(value);
-	put_byte(line, ' ');
-	put(line, key);
-	put_byte(line, '=');
+	put_key(line, key);
 	if (length <= most && is_plain(value)) {
-		put(line, value);
+		text_put(line, value);
 		return;
 	}
-	put_byte(line, '"');
+	text_put(line, "\"");
 	put_bytes(line, value, length < most ? length : most, "\"\\");
-	put(line, length > most ? "...\"" : "\"");
+	text_put(line, length > most ? "...\"" : "\"");
 }
 
 static void
-put_endpoint(struct line *line, const char *key, const struct endpoint *endpoint)
+put_endpoint(struct text *line, const char *key, const struct endpoint *endpoint)
 {
 	char text[ADDRESS_TEXT];
 
@@ -173,23 +161,21 @@ put_endpoint(struct line *line, const char *key, const struct endpoint *endpoint
 }
 
 static void
-put_number(struct line *line, const char *key, unsigned long long number)
+put_number(struct text *line, const char *key, unsigned long long number)
 {
-	char text[24];
-
-	snprintf(text, sizeof text, "%llu", number);
-	put_value(line, key, text, VALUE_MOST);
+	put_key(line, key);
+	text_put_number(line, number, 1);
 }
 
 static void
-put_phase(struct line *line, const char *key, long long ms)
+put_phase(struct text *line, const char *key, long long ms)
 {
 	if (ms >= 0)
 		put_number(line, key, (unsigned long long)ms);
 }
 
 static void
-put_phases(struct line *line, const struct log_record *record)
+put_phases(struct text *line, const struct log_record *record)
 {
 	if (!verbose)
 		return;
@@ -201,37 +187,48 @@ put_phases(struct line *line, const struct log_record *record)
 
 /* A rule's end, which has the line's number, tells more than its start. */
 static void
-put_rule(struct line *line, const char *rule, size_t most)
+put_rule(struct text *line, const char *rule, size_t most)
 {
-	char tail[RULE_MOST + 4];
 	size_t length = rule != NULL ? strlen(rule) : 0;
+	size_t left_out = length > most ? length - most : 0;
+	bool plain;
 
-	if (length > most) {
-		snprintf(tail, sizeof tail, "...%s", rule + (length - most));
-		rule = tail;
-	}
-	put_value(line, "rule", rule, sizeof tail);
+	if (rule == NULL)
+		return;
+	rule += left_out;
+	plain = is_plain(rule);
+	put_key(line, "rule");
+	text_put(line, plain ? "" : "\"");
+	text_put(line, left_out > 0 ? "..." : "");
+	put_bytes(line, rule, length - left_out, "\"\\");
+	text_put(line, plain ? "" : "\"");
 }
 
 static void
-put_totals(struct line *line, const struct log_totals *totals)
+put_totals(struct text *line, const struct log_totals *totals)
 {
-	char text[32];
+	unsigned long long ms = (unsigned long long)totals->ms;
 
 	put_number(line, "up", totals->up);
 	put_number(line, "down", totals->down);
-	snprintf(text, sizeof text, "%lld.%03lld", totals->ms / 1000, totals->ms % 1000);
-	put_value(line, "secs", text, VALUE_MOST);
+	put_number(line, "secs", ms / 1000);
+	text_put(line, ".");
+	text_put_number(line, ms % 1000, 3);
 }
 
-/* The keys in the order of DESIGN.md section 6. Values are cut at most, a rule at rule_most. */
+/* Free text, or the keys in the order of DESIGN.md section 6. Values are cut at most, a rule at
+ * rule_most. */
 static void
-compose(struct line *line, int priority, const struct event *event, size_t most, size_t rule_most)
+compose(struct text *line, int priority, const struct event *event, size_t most, size_t rule_most)
 {
 	const struct log_record *record = event->record;
 
 	begin(line, priority);
-	put(line, event->word);
+	if (record == NULL) {
+		put_bytes(line, event->word, strlen(event->word), "");
+		return;
+	}
+	text_put(line, event->word);
 	put_value(line, "cmd", record->command, most);
 	put_endpoint(line, "src", record->source);
 	put_value(line, "via", record->via, most);
@@ -252,21 +249,20 @@ compose(struct line *line, int priority, const struct event *event, size_t most,
 
 /* Whole lines, each in one write(2), so that those of many sessions do not mix. */
 static void
-emit(struct line *line, int priority)
+emit(struct text *line, int priority)
 {
 	struct pollfd polled = { .fd = 2, .events = POLLOUT };
 	ssize_t written;
 
 	if (place == LOG_TO_SYSLOG) {
-		line->text[line->length] = '\0';
-		syslog(priority, "%s", line->text);
+		syslog(priority, "%s", line->bytes);
 		return;
 	}
-	line->text[line->length++] = '\n';
+	line->bytes[line->length++] = '\n'; /* in place of the NUL */
 	if (poll(&polled, 1, STALL) == 0)
 		return;
 	do
-		written = write(2, line->text, line->length);
+		written = write(2, line->bytes, line->length);
 	while (written == -1 && errno == EINTR);
 }
 
@@ -277,12 +273,25 @@ is_wanted(int priority)
 }
 
 static void
+tell_long(int priority, const struct event *event)
+{
+	char bytes[LINE_MOST];
+	struct text line;
+
+	text_start(&line, bytes, sizeof bytes);
+	compose(&line, priority, event, VALUE_MOST, RULE_MOST);
+	emit(&line, priority);
+}
+
+static void
 tell(int priority, const struct event *event)
 {
-	static struct line line;
+	char bytes[LINE_USUAL];
+	struct text line;
 
 	if (!is_wanted(priority))
 		return;
+	text_start(&line, bytes, sizeof bytes);
 	compose(&line, priority, event, VALUE_MOST, RULE_MOST);
 #ifndef __GLIBC__
 	/* musl's syslog() cuts a line, with its head, at 1024 bytes: what the client has chosen
@@ -290,19 +299,16 @@ tell(int priority, const struct event *event)
 	for (size_t most = 64; place == LOG_TO_SYSLOG && line.length > 960 && most >= 8; most /= 2)
 		compose(&line, priority, event, most, 4 * most);
 #endif
-	emit(&line, priority);
+	if (line.cut)
+		tell_long(priority, event);
+	else
+		emit(&line, priority);
 }
 
 static void
 tell_text(int priority, const char *text)
 {
-	static struct line line;
-
-	if (!is_wanted(priority))
-		return;
-	begin(&line, priority);
-	put_bytes(&line, text, strlen(text), "");
-	emit(&line, priority);
+	tell(priority, &(struct event){ .word = text });
 }
 
 void
