@@ -333,9 +333,18 @@ identify(struct session *s)
 	return kept > 0 ? GRANTED : outcome;
 }
 
+/* Whether an error says that this process or machine is out of something. */
+static bool
+is_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 static enum outcome
 dial_failure(int error)
 {
+	if (is_shortage(error))
+		return SYSTEM;
 	switch (error) {
 	case ECANCELED:
 		return CLIENT_LEFT;
@@ -350,11 +359,6 @@ dial_failure(int error)
 	case ENETDOWN:
 	case ENETUNREACH:
 		return CONNECT_UNREACHABLE;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		return SYSTEM;
 	default:
 		return CONNECT_FAILED;
 	}
@@ -451,6 +455,8 @@ await_caller(struct session *s, int listener, struct endpoint *caller)
 			s->remote = net_accept(listener, caller);
 			if (s->remote != -1)
 				return GRANTED;
+			if (is_shortage(errno)) /* the caller stays in the queue, and poll(2) ready */
+				return SYSTEM;
 		}
 	}
 }
