@@ -404,10 +404,13 @@ static int
 listening_address(const struct session *s, struct address *address)
 {
 	const struct address *towards = &s->judgement.candidates[0].address;
+	const struct address *sources = s->options->sources;
 
-	*address = s->options->sources[0];
+	*address = sources[0];
 	if (address->family == AF_INET)
 		return 0;
+	if (sources[1].family == AF_INET6) /* -b wants no other family */
+		return -1;
 	*address = *towards;
 	return address_is_unspecified(towards) ? 0 : net_facing(towards, address);
 }

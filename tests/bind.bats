@@ -115,6 +115,13 @@ bind_script() {
 		4:expect-refused 127.0.0.1:@3 close -- -b 127.0.0.5
 }
 
+@test "-b of IPv6 alone leaves nothing to listen on: 91 bind-failed" {
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$rejected" expect-eof -- -b ::1
+	grep -q ' code=91 reason=bind-failed$' "$SCRATCH/log"
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x05' close -- \
+		-b ::1 -b 127.0.0.5
+}
+
 @test "DSTIP 0.0.0.0: any caller, only by a rule that names it" {
 	bind_script exec-tcp send "$(request 4 2 0 0.0.0.0 '')" expect '\0\x5a\c3\0\0\0\0' \
 		2:bind 127.0.0.7:0 2:connect 127.0.0.1:@3 expect '\0\x5a\p2\x7f\0\0\x07' 2:close expect-eof close
