@@ -39,6 +39,7 @@ bad_usage() {
 	bad_usage '-r wants' -r 5-4
 	bad_usage '-r wants' -r 0-9
 	bad_usage '-w knows' -w lunch=1
+	bad_usage '-w knows' -w ''
 	bad_usage '-w wants' -w idle
 	bad_usage '-w wants' -w idle=-1
 	bad_usage '-w wants' -w idle=1x
