@@ -621,19 +621,24 @@ stop(int number)
 	net_stop();
 }
 
-/* inetd hands SIGPIPE back to its default; a write tells it better. */
+/* inetd hands SIGPIPE back to its default; a write tells it better. What nohup(1), or a shell for
+ * its background, has us ignore stays so. */
 static void
 catch_signals(void)
 {
 	static const int stopping[] = { SIGALRM, SIGHUP, SIGINT, SIGTERM };
-	struct sigaction action;
+	struct sigaction action, before;
 	size_t i;
 
 	memset(&action, 0, sizeof action);
 	sigemptyset(&action.sa_mask);
 	action.sa_handler = stop;
-	for (i = 0; i < sizeof stopping / sizeof *stopping; i++)
-		sigaction(stopping[i], &action, NULL);
+	for (i = 0; i < sizeof stopping / sizeof *stopping; i++) {
+		sigaction(stopping[i], &action, &before);
+		if ((stopping[i] == SIGHUP || stopping[i] == SIGINT) &&
+		    before.sa_handler == SIG_IGN)
+			sigaction(stopping[i], &before, NULL);
+	}
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 }

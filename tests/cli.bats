@@ -140,3 +140,11 @@ bad_usage() {
 		"$BIN" -l stderr -a "$ACL"
 	grep -q 'code=91 reason=system$' "$SCRATCH/log"
 }
+
+@test "SIGHUP and SIGINT stay ignored, as under nohup" {
+	for ignored in HUP INT; do
+		"$TOOLS/peer" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 '')" expect '\0\x5a\0\0\0\0\0\0' \
+			2:accept kill "$ignored" pause 50 send up 2:expect up 2:send down expect down shutdown 2:expect-eof \
+			2:close expect-eof -- sh -c 'trap "" "$0"; exec "$@"' "$ignored" "$BIN" -l none -a "$ACL"
+	done
+}
