@@ -91,8 +91,8 @@ bad_usage() {
 	echo nonsense >"$SCRATCH/broken"
 	"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 0.0.0.0 '')" expect "$rejected" expect-eof -- "$BIN" -a "$ACL"
 	"$TOOLS/peer" -e exec-tcp expect "$rejected" expect-eof expect-exit 2 -- "$BIN" -a "$SCRATCH/broken"
-	"$TOOLS/peer" -e exec-tcp send x expect-closed expect-exit 2 -- "$BIN" -l stderr
-	"$TOOLS/peer" -e exec-unix send x expect-closed expect-exit 2 -- "$BIN" -Z
+	"$TOOLS/peer" -e exec-tcp expect-closed expect-exit 2 -- "$BIN" -l stderr
+	"$TOOLS/peer" -e exec-unix expect-closed expect-exit 2 -- "$BIN" -Z
 }
 
 @test "a listening, an unconnected and a datagram socket on fd 0: system, exit 1" {
