@@ -1,8 +1,8 @@
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "judge.h"
 #include "net.h"
@@ -19,9 +19,11 @@ judge_load(
     const struct options *options, void (*complain)(const char *message), struct judge_list *list)
 {
 	const char *path = options->acl_path;
+	struct stat status;
 
 	list->label = path != NULL ? path : DEFAULT_LIST;
-	if (path == NULL && (access(DEFAULT_LIST, F_OK) == 0 || errno != ENOENT))
+	/* A link to a list that is not there is a list that cannot be read, not none. */
+	if (path == NULL && (lstat(DEFAULT_LIST, &status) == 0 || errno != ENOENT))
 		path = DEFAULT_LIST;
 	if (path == NULL) {
 		list->label = "built-in";

@@ -598,6 +598,15 @@ verdicts() {
 	'
 }
 
+@test "a default file that leads nowhere is broken, not missing" {
+	machine '
+		ln -sf /nowhere/list /etc/socks4-stdio.acl
+		status=0
+		"$BIN" -t 2>said || status=$?
+		[ "$status $(cat said)" = "2 /etc/socks4-stdio.acl: No such file or directory" ]
+	'
+}
+
 @test "a session under a broken or missing list gets its 91, exit status 2" {
 	printf 'permit from any\npermit to any\n' >acl
 	local list status
