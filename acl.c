@@ -114,11 +114,18 @@ struct internals {
 	enum match source, destination;
 };
 
+/* Where the system does not tell, the answer is the one that permits nothing. */
 static bool
-is_internal(const struct address *address, enum match *known)
+is_internal(const struct address *address, enum match *known, bool permit)
 {
-	if (*known == MAYBE)
-		*known = address_is_internal(address) ? YES : NO;
+	int answer;
+
+	if (*known == MAYBE) {
+		answer = address_is_internal(address);
+		if (answer == -1)
+			return !permit;
+		*known = answer == 1 ? YES : NO;
+	}
 	return *known == YES;
 }
 
@@ -171,11 +178,11 @@ match_rule(const struct acl *acl, const struct rule *rule, const struct acl_requ
 	if (rule->permit && request->address != NULL && address_is_unspecified(request->address) &&
 	    !permits_unspecified(acl, rule, request->address))
 		return NO;
-	if (from == INTERNAL && !is_internal(request->source, &internals->source))
+	if (from == INTERNAL && !is_internal(request->source, &internals->source, rule->permit))
 		return NO;
 	if (to != INTERNAL)
 		return to;
-	return is_internal(request->address, &internals->destination) ? YES : NO;
+	return is_internal(request->address, &internals->destination, rule->permit) ? YES : NO;
 }
 
 struct acl_decision

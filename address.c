@@ -2,6 +2,7 @@
 #include <sys/types.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdint.h>
@@ -220,24 +221,40 @@ address_is_unspecified(const struct address *address)
 	return memcmp(address->octets, zero, address->family == AF_INET ? 4 : 16) == 0;
 }
 
-/* One of this host's own? The kernel gives a datagram socket that is connected to such an
- * address that address as its own; nothing is sent. An embedded or scoped form is the same. */
+/* Why the kernel would not connect to an address that may be anybody's but its own. */
 static bool
+means_foreign(int error)
+{
+	static const int errors[] = { ENETUNREACH, EHOSTUNREACH, ENETDOWN, EADDRNOTAVAIL, EACCES,
+		EINVAL, EPERM };
+	size_t i;
+
+	for (i = 0; i < sizeof errors / sizeof *errors; i++)
+		if (error == errors[i])
+			return true;
+	return false;
+}
+
+/* One of this host's own? The kernel gives a datagram socket that is connected to such an
+ * address that address as its own; nothing is sent. An embedded or scoped form is the same.
+ * 1, 0, or -1 where it does not tell. */
+static int
 is_own(const struct address *address)
 {
 	struct endpoint to = { *address, 9 }, own;
 	struct sockaddr_storage storage;
 	socklen_t length = (socklen_t)address_to_socket(&to, &storage);
-	bool answer = false;
-	int fd = socket(address->family, SOCK_DGRAM, 0);
+	int answer = -1, fd = socket(address->family, SOCK_DGRAM, 0);
 
 	if (fd == -1)
-		return address->family == AF_INET; /* cannot tell: take the safe side */
-	if (connect(fd, (struct sockaddr *)&storage, length) == 0) {
+		return errno == EAFNOSUPPORT ? 0 : -1;
+	if (connect(fd, (struct sockaddr *)&storage, length) == -1) {
+		answer = means_foreign(errno) ? 0 : -1;
+	} else {
 		length = sizeof storage;
-		answer = getsockname(fd, (struct sockaddr *)&storage, &length) == -1 ||
-		    address_from_socket(&storage, &own) == -1 ||
-		    address_equal(&own.address, address);
+		if (getsockname(fd, (struct sockaddr *)&storage, &length) == 0 &&
+		    address_from_socket(&storage, &own) == 0)
+			answer = address_equal(&own.address, address);
 	}
 	close(fd);
 	return answer;
@@ -259,7 +276,7 @@ in_ranges(const unsigned char *octets, const struct range *ranges, size_t count)
 	return false;
 }
 
-static bool
+static int
 is_internal4(const unsigned char *octets)
 {
 	static const struct range ranges[] = {
@@ -277,12 +294,12 @@ is_internal4(const unsigned char *octets)
 	struct address own;
 
 	if (in_ranges(octets, ranges, sizeof ranges / sizeof *ranges))
-		return true;
+		return 1;
 	address_set(&own, AF_INET, octets);
 	return is_own(&own);
 }
 
-bool
+int
 address_is_internal(const struct address *address)
 {
 	static const struct range ranges[] = {
@@ -306,14 +323,18 @@ address_is_internal(const struct address *address)
 		{ { { 0x20, 0x02 }, 16 }, 2 },
 	};
 	size_t i;
+	int answer;
 
 	if (address->family == AF_INET)
 		return is_internal4(address->octets);
 	if (in_ranges(address->octets, ranges, sizeof ranges / sizeof *ranges))
-		return true;
-	for (i = 0; i < sizeof hiding / sizeof *hiding; i++)
-		if (in_ranges(address->octets, &hiding[i].range, 1) &&
-		    is_internal4(address->octets + hiding[i].offset))
-			return true;
+		return 1;
+	for (i = 0; i < sizeof hiding / sizeof *hiding; i++) {
+		if (!in_ranges(address->octets, &hiding[i].range, 1))
+			continue;
+		answer = is_internal4(address->octets + hiding[i].offset);
+		if (answer != 0)
+			return answer;
+	}
 	return is_own(address);
 }

@@ -58,7 +58,7 @@ bool address_in_prefix(const struct address *address, const struct prefix *prefi
 bool address_is_unspecified(const struct address *address);
 
 /* The "internal" of DESIGN.md section 4: special-purpose ranges (RFC 6890), IPv4 of these hidden
- * in IPv6, and every address of this host. */
-bool address_is_internal(const struct address *address);
+ * in IPv6, and every address of this host. 1, 0, or -1 where the system does not tell. */
+int address_is_internal(const struct address *address);
 
 #endif

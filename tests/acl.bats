@@ -598,6 +598,21 @@ verdicts() {
 	'
 }
 
+@test "where the system does not tell whether an address is its own, nothing is permitted" {
+	require strace
+	printf '%s\n' 'deny to internal' 'permit from any' >to
+	printf '%s\n' 'permit from internal' >from
+	for fault in socket:error=EMFILE socket:error=ENOBUFS connect:error=EAGAIN; do
+		for question in 'to 192.0.2.7 198.51.100.9' 'to 192.0.2.7 2001:db8::9' 'from 192.0.2.7 198.51.100.9'; do
+			read -r list source destination <<<"$question"
+			ASAN_OPTIONS=detect_leaks=0 run -1 strace -qq -o trace -e "inject=$fault" "$BIN" -t -a "$list" \
+				connect u "$source" "$destination" 80
+			[[ $output == "deny $destination 80 by "* ]]
+			grep -q INJECTED trace
+		done
+	done
+}
+
 @test "a default file that leads nowhere is broken, not missing" {
 	machine '
 		ln -sf /nowhere/list /etc/socks4-stdio.acl
