@@ -228,24 +228,15 @@ peer_uid(int fd, uid_t *uid)
 }
 #endif
 
-static bool
-is_unix_socket(int fd)
-{
-	struct sockaddr_storage own = { .ss_family = AF_UNSPEC };
-	socklen_t length = sizeof own;
-
-	return getsockname(fd, (struct sockaddr *)&own, &length) == 0 && own.ss_family == AF_UNIX;
-}
-
 int
-ident_local(int fd, char user[IDENT_USER + 1])
+ident_local(const struct net_file *file, char user[IDENT_USER + 1])
 {
 	uid_t uid = getuid();
 	const struct passwd *entry;
 	size_t length;
 
 	user[0] = '\0';
-	if (is_unix_socket(fd) && peer_uid(fd, &uid) == -1)
+	if (file->socket && peer_uid(file->fd, &uid) == -1)
 		return -1;
 	entry = getpwuid(uid);
 	if (entry == NULL)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct endpoint;
+struct net_file;
 
 enum {
 	IDENT_LINE = 1000, /* RFC 1413 section 5: longest reply line, without its end */
@@ -23,8 +24,8 @@ int ident_parse_reply(const char *line, size_t length, unsigned port_there, unsi
 int ident_query(const struct endpoint *source, const struct endpoint *here, int64_t deadline,
     char user[IDENT_USER + 1]);
 
-/* The login name behind fd: of the peer's uid for a Unix socket, else of our real uid.
- * 0, or -1 where there is none. */
-int ident_local(int fd, char user[IDENT_USER + 1]);
+/* The login name behind a local client's file: of the peer's uid for a socket, which is a Unix one
+ * then, else of our real uid. 0, or -1 where there is none. */
+int ident_local(const struct net_file *file, char user[IDENT_USER + 1]);
 
 #endif

@@ -311,7 +311,7 @@ identify(struct session *s)
 		return GRANTED;
 	start = net_now();
 	known = (s->source.address.family == AF_UNSPEC
-			? ident_local(IN, s->identity)
+			? ident_local(&s->standard[IN], s->identity)
 			: ident_query(&s->source, &s->reached,
 			      net_deadline(s->options->limits.ident), s->identity)) == 0;
 	same = known && strcmp(s->identity, s->request.userid) == 0;
@@ -458,7 +458,8 @@ await_caller(struct session *s, int listener, struct endpoint *caller)
 			s->remote = net_accept(listener, caller);
 			if (s->remote != -1)
 				return GRANTED;
-			if (is_shortage(errno)) /* the caller stays in the queue, and poll(2) ready */
+			/* The caller stays in the queue, and poll(2) ready. */
+			if (is_shortage(errno))
 				return SYSTEM;
 		}
 	}

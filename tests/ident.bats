@@ -355,3 +355,15 @@ local_verdict() {
 	wait_for grep -q '^open .*user=nobody ident=nobody ' server.err
 	wait_for grep -q '^refuse .*user=root .*code=93 ' server.err
 }
+
+@test "a Unix socket stays one when the system does not tell its address" {
+	require setpriv strace
+	echo 'permit from local ident require' >require
+	export ASAN_OPTIONS=detect_leaks=0
+	start server "$TOOLS/serve" -u socket 0 strace -qq -o trace -e inject=getsockname:error=ENOBUFS \
+		"$BIN" -a require -l stderr
+	port_of server
+	chmod 777 socket
+	setpriv --reuid nobody --clear-groups "$TOOLS/peer" connect "unix:socket" \
+		send "$(request 4 1 80 127.0.0.1 root)" expect '\0\x5d\0\0\0\0\0\0' close
+}
