@@ -178,16 +178,17 @@ dial_proxy(struct client *c)
 	struct endpoint candidates[RESOLVE_MOST];
 	size_t count, winner = 0;
 	int64_t start;
-	int status = find_proxy(c, candidates, &count);
+	int error, status = find_proxy(c, candidates, &count);
 
 	if (status != 0)
 		return status;
 	start = net_now();
 	c->remote = net_dial(candidates, count, c->options->sources, c->deadline, -1, &winner);
+	error = errno;
 	c->proxy = candidates[winner];
-	address_print_endpoint(&c->proxy, c->proxy_text);
+	address_print_endpoint(&c->proxy, c->proxy_text); /* may ask for an interface's name */
 	if (c->remote == -1)
-		return fail(LOST, "proxy %s cannot be reached: %s", c->proxy_text, strerror(errno));
+		return fail(LOST, "proxy %s cannot be reached: %s", c->proxy_text, strerror(error));
 	c->record.ms_connect = net_now() - start;
 	return 0;
 }
