@@ -549,7 +549,8 @@ net_accept(int listener, struct endpoint *caller)
 enum net_peer
 net_peer(const struct net_file *file, struct endpoint *peer)
 {
-	struct sockaddr_storage storage = { .ss_family = AF_UNSPEC }; /* an unnamed peer may set none */
+	/* A peer without a name may set none. */
+	struct sockaddr_storage storage = { .ss_family = AF_UNSPEC };
 	socklen_t length = sizeof(int);
 	int value = 0;
 
