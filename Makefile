@@ -8,6 +8,7 @@ SYSCONFDIR = /etc
 DESTDIR =
 PORT = 1080
 SECONDS = 10
+SESSIONS = 10000
 
 STANDARD = -std=c99 -D_XOPEN_SOURCE=700 -DSYSCONFDIR=\"$(SYSCONFDIR)\"
 WARNINGS = -pedantic -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
@@ -20,7 +21,7 @@ OBJECTS = socks4-stdio.o acl.o aclitem.o aclparse.o address.o check.o client.o i
 	options.o proxy.o relay.o resolve.o sandbox.o socks4.o text.o
 HEADERS = acl.h aclrule.h address.h check.h client.h ident.h judge.h log.h net.h options.h proxy.h \
 	relay.h resolve.h sandbox.h socks4.h text.h
-TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd
+TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd tests/bin/soak
 
 all: socks4-stdio
 
@@ -84,6 +85,10 @@ tests/bin/oddfd: tests/oddfd.c
 	mkdir -p tests/bin
 	$(CC) $(CFLAGS) -o $@ tests/oddfd.c
 
+tests/bin/soak: tests/soak.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/soak.c
+
 # BIN=path tests another build; FILES='tests/acl.bats ...' only some of the suite.
 check: socks4-stdio tools
 	tests/run
@@ -93,6 +98,10 @@ lint:
 
 fuzz:
 	tests/fuzz/run $(SECONDS)
+
+# SESSIONS of every kind, one after another on eight clients; nothing may fail or grow.
+soak: build/static/socks4-stdio tools
+	BIN=build/static/socks4-stdio tests/soak $(SESSIONS)
 
 # Only to measure what the sandbox costs.
 build/nosandbox/socks4-stdio: $(SOURCES) $(HEADERS) build/sysconfdir
@@ -127,4 +136,4 @@ FORCE:
 clean:
 	rm -rf socks4-stdio *.o build tests/bin tests/bench/bin tests/fuzz/bin
 
-.PHONY: all static sanitize run tools check lint fuzz bench coverage install uninstall clean FORCE
+.PHONY: all static sanitize run tools check lint fuzz soak bench coverage install uninstall clean FORCE
