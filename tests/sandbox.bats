@@ -1,0 +1,319 @@
+#!/usr/bin/env bats
+# sandbox.c through the program: what a session cannot do once its relay runs, and that the relay and the log still can. The
+# builds under test are the default and the static one, whatever BIN is: those of sanitizers and the like have no sandbox.
+# shellcheck disable=SC2016,SC2030,SC2031,SC2317 # scripts for other shells, each test's own PROGRAM, functions for the lab
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup() {
+	LIST=$SCRATCH/list
+	echo 'permit from any' >"$LIST"
+	[ -x "$TOOLS/trespass" ]
+}
+
+teardown() {
+	stop_all
+}
+
+BUILDS=${BUILDS:-"${TESTS%/*}/socks4-stdio ${TESTS%/*}/build/static/socks4-stdio"}
+granted='\0\x5a\0\0\0\0\0\0'
+
+# each_build FUNCTION: with PROGRAM as its command line
+each_build() {
+	local build
+	for build in $BUILDS; do
+		echo "build: $build"
+		[ -x "$build" ]
+		PROGRAM=("$build" -a "$LIST")
+		"$@"
+	done
+}
+
+# session WORD... [-- OPTION...]: a CONNECT to endpoint 2; what it logs to stderr is appended to $SCRATCH/log
+session() {
+	local words=()
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		words+=("$1")
+		shift
+	done
+	[ $# -eq 0 ] || shift
+	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
+		expect "$granted" 2:accept "${words[@]}" -- "${PROGRAM[@]}" "$@" >/dev/null
+}
+
+goodbye=(shutdown 2:expect-eof 2:close expect-eof)
+
+# held [OPTION...]: a session in the background whose relay has moved a byte; it goes on after `go`. fd 2 is no regular file.
+held() {
+	rm -f "$SCRATCH/up" "$SCRATCH/go"
+	start client bash -c 'exec "$@" 2>/dev/null' bash "$TOOLS/peer" 2:listen 127.0.0.1:0 exec-tcp \
+		send "$(request 4 1 @2 127.0.0.1 '')" expect "$granted" 2:accept send x 2:expect x touch "$SCRATCH/up" \
+		wait-file "$SCRATCH/go" send y 2:expect y 2:send z expect z "${goodbye[@]}" -- "${PROGRAM[@]}" "$@"
+	wait_for test -e "$SCRATCH/up"
+	PROCESS=$(pgrep -P "${PIDS[client]}")
+}
+
+go() {
+	touch "$SCRATCH/go"
+	status_of client
+}
+
+# limit_of PROCESS NAME: its soft and hard limit
+limit_of() {
+	sed -n "s/^Max $2  *\([^ ]*\)  *\([^ ]*\)  *.*/\1 \2/p" "/proc/$1/limits"
+}
+
+limited() {
+	[ "$(limit_of "$1" processes)" = '0 0' ]
+	[ "$(limit_of "$1" 'core file size')" = '0 0' ]
+	[ "$(limit_of "$1" 'file size')" = '0 0' ]
+	[ "$(limit_of "$1" 'open files')" = '16 16' ]
+}
+
+# state PROCESS FIELD VALUE: of /proc/PROCESS/status
+state() {
+	grep -Eq "^$2:[[:space:]]+$3" "/proc/$1/status"
+}
+
+descriptors() {
+	find "/proc/$1/fd" -type l | wc -l
+}
+
+# in_lab FUNCTION...: the last one on a machine of its own with a syslog; the others are what it calls
+in_lab() {
+	{
+		printf '. %q\nset -eE\ntrap %q ERR\n' "$TESTS/helper.bash" "echo failed: \$BASH_COMMAND >&2"
+		declare -p LIST BUILDS granted goodbye
+		declare -f each_build held go limit_of limited state descriptors syslog_up syslog_down "$@"
+		printf '%s\n' "${!#}"
+	} >"$SCRATCH/inside"
+	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
+}
+
+# syslog_up NAME: what it gets is in $SCRATCH/NAME
+syslog_up() {
+	: >"$SCRATCH/$1"
+	start logd "$TOOLS/logd" "$SCRATCH/$1"
+	[ "$(port_of logd)" = /dev/log ]
+}
+
+syslog_down() {
+	stop logd
+	rm /dev/log
+}
+
+@test "whatever is not the job is the end of the process, and of both connections by a reset" {
+	local attempts=(open execve fork ptrace kill stat setrlimit dup setsockopt tiocsti sendto mmap mprotect)
+	[ "$(uname -m)" != x86_64 ] || attempts+=(x32 i386)
+	PROGRAM=("$TOOLS/trespass" -a "$LIST")
+	for SANDBOX_TEST in "${attempts[@]}"; do
+		export SANDBOX_TEST
+		echo "$SANDBOX_TEST"
+		session expect-reset 2:expect-reset expect-exit 159 -- -l none # 128 + SIGSYS
+	done
+}
+
+@test "socket and connect get EPERM, a call that a tracer takes away ENOSYS, memory and time are there" {
+	PROGRAM=("$TOOLS/trespass" -a "$LIST")
+	for SANDBOX_TEST in socket connect no-call libc; do
+		export SANDBOX_TEST
+		echo "$SANDBOX_TEST"
+		session send x 2:expect x "${goodbye[@]}" expect-exit 0 -- -l none
+	done
+}
+
+@test "the client is confined as well" {
+	PROGRAM=("$TOOLS/trespass")
+	for SANDBOX_TEST in socket open; do
+		export SANDBOX_TEST
+		local end=(send x 2:expect x shutdown 2:expect-eof 2:close expect-eof expect-exit 0)
+		[ "$SANDBOX_TEST" = socket ] || end=(2:expect-reset expect-exit 159)
+		"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 me)" \
+			2:send "$granted" "${end[@]}" -- "${PROGRAM[@]}" -l none -u me -c 127.0.0.1:@2 192.0.2.1 80 >/dev/null
+	done
+}
+
+@test "limits, no new privileges, a filter, and five descriptors while syslog is open" {
+	confined() {
+		syslog_up log
+		held -l syslog
+		limited "$PROCESS"
+		state "$PROCESS" Seccomp 2
+		state "$PROCESS" NoNewPrivs 1
+		[ "$(descriptors "$PROCESS")" -eq 5 ]
+		go
+		grep -q 'open cmd=connect' "$SCRATCH/log"
+		grep -q 'close cmd=connect .* up=2 down=1 .* reason=eof$' "$SCRATCH/log"
+		[ "$(grep -c sandbox= "$SCRATCH/log")" -eq 0 ]
+		syslog_down
+	}
+	all() {
+		each_build confined
+	}
+	in_lab confined all
+}
+
+@test "a limit of open files that is lower stays" {
+	lower() {
+		(
+			ulimit -S -n 10
+			held -l none
+			[ "$(limit_of "$PROCESS" 'open files')" = '10 10' ]
+			go
+		)
+	}
+	each_build lower
+}
+
+# files IN OUT ERRORS LIMIT: each `fifo`, `file` or `null`; the limit of file size during the session
+files() {
+	local in='' fd
+	rm -f "$SCRATCH"/{in,out,errors,up,go}
+	[ "$1" = file ] || mkfifo "$SCRATCH/in"
+	[ "$2" = file ] || mkfifo "$SCRATCH/out"
+	[ "$3" = file ] || ln -s /dev/null "$SCRATCH/errors"
+	start server "$TOOLS/peer" listen 127.0.0.1:0 accept send hello touch "$SCRATCH/up" wait-file "$SCRATCH/go" \
+		send world close
+	in=$(request 4 1 "$(port_of server)" 127.0.0.1 '')
+	[ "$1" = fifo ] || printf %b "$in" >"$SCRATCH/in"
+	start program bash -c 'exec "$@" <"$0/in" >"$0/out" 2>"$0/errors"' "$SCRATCH" "${PROGRAM[@]}" -l stderr
+	if [ "$1" = fifo ]; then
+		exec {fd}>"$SCRATCH/in"
+		printf %b "$in" >&"$fd"
+	fi
+	start reader cat "$SCRATCH/out" # of a file as far as it has come
+	wait_for test -e "$SCRATCH/up"
+	wait_for state "${PIDS[program]}" Seccomp 2
+	[ "$(limit_of "${PIDS[program]}" 'file size')" = "$4 $4" ]
+	touch "$SCRATCH/go"
+	[ "$1" = file ] || exec {fd}>&-
+	status_of program
+	status_of server
+	status_of reader
+	[ "$2" = fifo ] || cp "$SCRATCH/out" "$SCRATCH/reader.out"
+	printf %b "${granted}helloworld" | cmp - "$SCRATCH/reader.out"
+	[ "$3" != file ] || grep -q '^close .* down=10 .* reason=eof$' "$SCRATCH/errors"
+}
+
+@test "no file can grow, unless fd 1 or 2 is one" {
+	growth() {
+		files fifo fifo null 0
+		files file fifo null 0
+		files fifo file null unlimited
+		files fifo fifo file unlimited
+	}
+	each_build growth
+}
+
+@test "a restarted syslogd costs a line and not the session" {
+	restarted() {
+		syslog_up before
+		held -l syslog
+		syslog_down
+		syslog_up after
+		go
+		held -l syslog
+		go
+		syslog_down
+		[ "$(grep -c 'open cmd=connect' "$SCRATCH/before")" -eq 1 ]
+		[ "$(wc -l <"$SCRATCH/before")" -eq 1 ]
+		# its own end is what went missing; the next session is there whole
+		[ "$(wc -l <"$SCRATCH/after")" -eq 2 ]
+		[[ $(head -n 1 "$SCRATCH/after") == *'open cmd=connect'* ]]
+		[[ $(tail -n 1 "$SCRATCH/after") == *'close cmd=connect'*reason=eof ]]
+	}
+	all() {
+		each_build restarted
+	}
+	in_lab restarted all
+}
+
+@test "a session without a syslogd goes on, also when one comes up" {
+	absent() {
+		held -l syslog
+		syslog_up log
+		go
+		syslog_down
+		[ ! -s "$SCRATCH/log" ]
+	}
+	all() {
+		each_build absent
+	}
+	in_lab absent all
+}
+
+@test "a kernel without seccomp: the open line says so, the limits hold, the session is unharmed" {
+	require strace
+	without() {
+		local call child
+		for call in 1 2; do # of prctl(2): no new privileges, then the filter
+			PROGRAM=(strace -qq -o /dev/null -e trace=prctl -e "inject=prctl:error=EINVAL:when=$call"
+				"${PROGRAM[@]: -3}")
+			rm -f "$SCRATCH/log"
+			session send x 2:expect x "${goodbye[@]}" -- -l stderr
+			grep -Eq '^open cmd=connect .* rule=[^ ]* sandbox=none$' "$SCRATCH/log"
+			[ "$(grep -c sandbox= "$SCRATCH/log")" -eq 1 ]
+			held -l none
+			child=$(pgrep -P "$PROCESS")
+			limited "$child"
+			state "$child" Seccomp 0
+			go
+		done
+	}
+	each_build without
+}
+
+@test "with seccomp no line says anything of it" {
+	silent() {
+		rm -f "$SCRATCH/log"
+		session send x 2:expect x "${goodbye[@]}" -- -l stderr -v
+		[ "$(wc -l <"$SCRATCH/log")" -eq 2 ]
+		[ "$(grep -c sandbox "$SCRATCH/log")" -eq 0 ]
+	}
+	each_build silent
+}
+
+@test "a tracer may take calls away during the relay" {
+	require strace
+	traced() {
+		PROGRAM=(strace -qq -o "$SCRATCH/trace" -e 'trace=prctl,poll,ppoll'
+			-e 'inject=poll,ppoll:error=EINTR:when=2+2' "${PROGRAM[@]}")
+		session pump 1 2 1M 1 pump 2 1 1M 2 "${goodbye[@]}" -- -l none
+		sed '0,/PR_SET_SECCOMP/d' "$SCRATCH/trace" | grep -q 'INJECTED'
+	}
+	each_build traced
+}
+
+@test "a session that was stopped goes on" {
+	stopped() {
+		held -l none
+		wait_for state "$PROCESS" State S
+		kill -STOP "$PROCESS"
+		wait_for state "$PROCESS" State T
+		kill -CONT "$PROCESS"
+		wait_for state "$PROCESS" State S
+		go
+	}
+	each_build stopped
+}
+
+@test "both ways at once, a half-close, and the log" {
+	duplex() {
+		rm -f "$SCRATCH/log"
+		session pump-duplex 1 2 16M 1 2 0 shutdown 2:expect-eof 2:send rest expect rest 2:close expect-eof -- -l stderr
+		grep -q '^close .* up=16777216 down=16777220 secs=[^ ]* reason=eof$' "$SCRATCH/log"
+	}
+	each_build duplex
+}
+
+@test "a reset, a signal and the idle limit" {
+	abnormal() {
+		rm -f "$SCRATCH/log"
+		session 2:send x expect x 2:reset expect-reset -- -l stderr
+		session send x 2:expect x kill TERM expect-reset 2:expect-reset expect-exit 0 -- -l stderr
+		session send x 2:expect x expect-reset 2:expect-reset expect-exit 0 -- -l stderr -w idle=1
+		[ "$(sed -n 's/^close .* reason=//p' "$SCRATCH/log" | tr '\n' ' ')" = 'reset signal idle ' ]
+	}
+	each_build abnormal
+}
