@@ -266,7 +266,9 @@ acl_canonical_name(const char *name, char *canonical)
 
 	if (length > 0 && name[length - 1] == '.')
 		length--;
-	if (length == 0 || length > SOCKS4_FIELD || name[length - 1] == '.')
+	/* glibc looks b\097d up as bad, which no rule that names it would match. */
+	if (length == 0 || length > SOCKS4_FIELD || name[length - 1] == '.' ||
+	    strchr(name, '\\') != NULL)
 		return false;
 	memcpy(canonical, name, length);
 	canonical[length] = '\0';

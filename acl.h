@@ -65,7 +65,8 @@ const char *acl_text(const struct acl *acl, unsigned line, char *text, size_t si
 struct prefix *acl_prefixes(const char *list, size_t *count, const char **message);
 
 /* A request's name as it is matched and looked up: without its trailing dot, into canonical (256
- * bytes). False where nothing or an empty last label would be left. */
+ * bytes). False where nothing or an empty last label would be left, and with a backslash, by which
+ * a resolver may take it for another name. */
 bool acl_canonical_name(const char *name, char *canonical);
 
 #endif

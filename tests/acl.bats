@@ -613,6 +613,18 @@ verdicts() {
 	done
 }
 
+@test "no name in a resolver's own spelling slips past a rule that denies it" {
+	machine '
+		printf "%s\n" "deny to bad.test" "permit from any" >list
+		names "bad.test A 198.51.100.9"
+		for name in bad.test "b\\097d.test" "b\\ad.test" "bad\\.test"; do
+			status=0
+			said=$("$BIN" -t -a list connect u 192.0.2.7 "$name" 80) || status=$?
+			[[ $status == 1 && $said == "deny $name 80"* ]]
+		done
+	'
+}
+
 @test "a default file that leads nowhere is broken, not missing" {
 	machine '
 		ln -sf /nowhere/list /etc/socks4-stdio.acl

@@ -127,7 +127,9 @@ syslog_up() {
 		[ -n "$value" ] || continue
 		rm "$LOG"
 		denied u "$value" -l stderr
-		[[ $(cat "$LOG") == *" user=u name=$text rule=default code=91 reason=denied" ]] ||
+		verdict='rule=default code=91 reason=denied'
+		[[ $value != *\\* ]] || verdict='code=91 reason=bad-name'
+		[[ $(cat "$LOG") == *" user=u name=$text $verdict" ]] ||
 			fail "$bytes as name: $(cat "$LOG")"
 		[ "$(wc -l <"$LOG")" = 1 ]
 	done <<-'EOT'
