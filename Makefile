@@ -21,7 +21,8 @@ OBJECTS = socks4-stdio.o acl.o aclitem.o aclparse.o address.o check.o client.o i
 	options.o proxy.o relay.o resolve.o sandbox.o socks4.o text.o
 HEADERS = acl.h aclrule.h address.h check.h client.h ident.h judge.h log.h net.h options.h proxy.h \
 	relay.h resolve.h sandbox.h socks4.h text.h
-TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd tests/bin/soak
+TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd tests/bin/soak \
+	tests/bin/trespass
 
 all: socks4-stdio
 
@@ -81,6 +82,12 @@ tests/bin/logd: tests/logd.c
 	mkdir -p tests/bin
 	$(CC) $(CFLAGS) -o $@ tests/logd.c
 
+# The program with a sandbox_enter() that breaks its own rules.
+tests/bin/trespass: tests/trespass.c sandbox.c $(OBJECTS)
+	mkdir -p tests/bin
+	$(CC) $(STANDARD) $(CFLAGS) $(LDFLAGS) -o $@ tests/trespass.c \
+	    $$(echo $(OBJECTS) | sed 's/sandbox\.o//')
+
 tests/bin/oddfd: tests/oddfd.c
 	mkdir -p tests/bin
 	$(CC) $(CFLAGS) -o $@ tests/oddfd.c
@@ -90,7 +97,7 @@ tests/bin/soak: tests/soak.c
 	$(CC) $(CFLAGS) -o $@ tests/soak.c
 
 # BIN=path tests another build; FILES='tests/acl.bats ...' only some of the suite.
-check: socks4-stdio tools
+check: socks4-stdio build/static/socks4-stdio tools
 	tests/run
 
 lint:
