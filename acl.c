@@ -1,9 +1,10 @@
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,7 +54,7 @@ read_all(int fd, struct acl *acl)
 	}
 	text[acl->length] = '\0';
 	if (size == SMALL) /* what it leaves is for its rules */
-		acl->spare -= (SMALL - acl->length - 1) / ACL_CELL * ACL_CELL;
+		acl->spare -= SMALL - aclparse_cells(acl->length + 1);
 	return 0;
 }
 
@@ -80,21 +81,35 @@ copy_builtin(struct acl *acl)
 	return 0;
 }
 
-struct acl *
-acl_load(const char *path, void (*complain)(const char *message), struct acl_room *room)
+static void
+complain_of_file(const char *path, void (*complain)(const char *message))
 {
-	struct acl *acl = (struct acl *)(void *)room;
-	char message[4352];
+	char bytes[4352];
+	struct text message;
 
-	memset(acl, 0, sizeof *acl);
-	acl->room = (unsigned char *)room;
-	acl->spare = acl->room + (sizeof *acl + ACL_CELL - 1) / ACL_CELL * ACL_CELL;
-	if ((path != NULL ? read_file(path, acl) : copy_builtin(acl)) == -1) {
-		snprintf(message, sizeof message, "%s: %s", path, strerror(errno));
-		complain(message);
-	} else if (aclparse_text(acl, path != NULL ? path : "built-in", complain)) {
-		return acl;
+	text_start(&message, bytes, sizeof bytes);
+	text_put(&message, path);
+	text_put(&message, ": ");
+	text_put(&message, strerror(errno));
+	complain(bytes);
+}
+
+struct acl *
+acl_load(const char *path, void (*complain)(const char *message))
+{
+	const char *name = path != NULL ? path : "built-in";
+	struct acl *acl =
+	    mmap(NULL, ACLRULE_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (acl == MAP_FAILED) {
+		complain_of_file(name, complain);
+		return NULL;
 	}
+	acl->spare = (unsigned char *)acl + aclparse_cells(sizeof *acl);
+	if ((path != NULL ? read_file(path, acl) : copy_builtin(acl)) == -1)
+		complain_of_file(name, complain);
+	else if (aclparse_text(acl, name, complain))
+		return acl;
 	acl_free(acl);
 	return NULL;
 }
@@ -107,6 +122,7 @@ acl_free(struct acl *acl)
 	aclparse_release(acl, acl->items);
 	aclparse_release(acl, acl->rules);
 	aclparse_release(acl, acl->text);
+	(void)munmap(acl, ACLRULE_ROOM);
 }
 
 /* Whether a request's addresses are internal, found out at most once. MAYBE: not known yet. */

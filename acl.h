@@ -35,22 +35,10 @@ struct acl_decision {
 	enum acl_ident ident;
 };
 
-/* What the caller lends for a list. A small one needs nothing else. */
-union acl_cell {
-	void *pointer;
-	long long number;
-};
-enum { ACL_CELL = sizeof(union acl_cell), ACL_ROOM = 8192 };
-struct acl_room {
-	union acl_cell cells[ACL_ROOM / ACL_CELL];
-};
-
-/* Loads path, or the built-in list where path is NULL, into a room that outlives the list. Every
- * wrong line, and a file that cannot be read, is given to complain as "path:line: message" (no
- * line where it is not about one). The list, which the caller frees; or NULL after at least one
- * complaint. */
-struct acl *acl_load(
-    const char *path, void (*complain)(const char *message), struct acl_room *room);
+/* Loads path, or the built-in list where path is NULL. Every wrong line, and a file that cannot
+ * be read, is given to complain as "path:line: message" (no line where it is not about one).
+ * The list, which the caller frees; or NULL after at least one complaint. */
+struct acl *acl_load(const char *path, void (*complain)(const char *message));
 void acl_free(struct acl *acl);
 
 /* First match decides; no match denies. */

@@ -33,16 +33,22 @@ aclparse_word(struct word *line, struct word *word)
 static bool
 is_lent(const struct acl *acl, const void *block)
 {
-	const unsigned char *start = block;
+	const unsigned char *room = (const unsigned char *)acl, *start = block;
 
-	return start >= acl->room && start < acl->room + ACL_ROOM;
+	return start >= room && start < room + ACLRULE_ROOM;
+}
+
+size_t
+aclparse_cells(size_t size)
+{
+	return (size + ACLRULE_CELL - 1) / ACLRULE_CELL * ACLRULE_CELL;
 }
 
 void *
 aclparse_resize(struct acl *acl, void *block, size_t used, size_t size)
 {
-	size_t taken = (size + ACL_CELL - 1) / ACL_CELL * ACL_CELL;
-	bool fits = taken <= (size_t)(acl->room + ACL_ROOM - acl->spare);
+	size_t taken = aclparse_cells(size);
+	bool fits = taken <= (size_t)((unsigned char *)acl + ACLRULE_ROOM - acl->spare);
 	void *larger;
 
 	if (block != NULL && !is_lent(acl, block))

@@ -49,6 +49,9 @@ struct rule {
 	} lists[RULE_LISTS];
 };
 
+/* A small list needs nothing but one mapping, which leaves no heap behind. */
+enum { ACLRULE_ROOM = 8192, ACLRULE_CELL = 16 };
+
 struct acl {
 	char *text; /* the words point into it */
 	size_t length;
@@ -56,8 +59,7 @@ struct acl {
 	size_t rule_count, rule_room;
 	struct item *items;
 	size_t item_count, item_room;
-	unsigned char *room;  /* an acl_room, with this struct at its start */
-	unsigned char *spare; /* what is left of it */
+	unsigned char *spare; /* what is left of the room that this struct is at the start of */
 };
 
 /* How a request stands to an item. INTERNAL: it matches if the address is internal, which costs
@@ -68,6 +70,7 @@ enum match { NO, MAYBE, INTERNAL, YES };
  * whose place it comes: in acl's room while that lasts. NULL where there is no memory; the given
  * block is then as before. */
 void *aclparse_resize(struct acl *acl, void *block, size_t used, size_t size);
+size_t aclparse_cells(size_t size); /* what a block of that size takes of the room */
 void aclparse_release(const struct acl *acl, void *block);
 
 /* Reads acl's text into its rules and items. False after at least one "path:line: message" to

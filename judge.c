@@ -29,7 +29,7 @@ judge_load(
 		list->label = "built-in";
 		log_info("no " DEFAULT_LIST ": built-in list, permit from 127.0.0.0/8,::1");
 	}
-	list->acl = acl_load(path, complain, &list->room);
+	list->acl = acl_load(path, complain);
 	return list->acl != NULL ? 0 : -1;
 }
 

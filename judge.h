@@ -17,7 +17,6 @@ struct options;
 
 /* The list in force. */
 struct judge_list {
-	struct acl_room room;
 	struct acl *acl;
 	const char *label; /* its path, or "built-in" */
 };
