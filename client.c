@@ -356,6 +356,7 @@ relay(struct client *c)
 		[RELAY_ERROR] = "error",
 	};
 	struct net_file *in = &c->standard[IN], *out = &c->standard[OUT];
+	unsigned char room[RELAY_ROOM];
 	struct relay_result result;
 	struct log_totals totals;
 
@@ -364,7 +365,7 @@ relay(struct client *c)
 	log_ready();
 	c->record.no_sandbox = !sandbox_enter(c->standard);
 	log_open(&c->record);
-	relay_run(in, out, c->remote, NULL, 0, c->options->limits.idle, &result);
+	relay_run(in, out, c->remote, room, sizeof room, 0, c->options->limits.idle, &result);
 	totals.up = result.up;
 	totals.down = result.down;
 	totals.ms = net_now() - c->start;
@@ -377,13 +378,11 @@ relay(struct client *c)
 int
 client_run(const struct options *options, struct net_file *standard)
 {
-	static struct client c;
+	struct client c = { .options = options, .standard = standard };
 	int status;
 
 	log_start(options->log == LOG_TO_DEFAULT ? LOG_TO_STDERR : options->log,
 	    options->quiet || !options->verbose, options->verbose);
-	c.options = options;
-	c.standard = standard;
 	c.start = net_now();
 	c.deadline = net_deadline(options->limits.connect);
 	c.remote = -1;

@@ -187,20 +187,23 @@ put_phases(struct text *line, const struct log_record *record)
 
 /* A rule's end, which has the line's number, tells more than its start. */
 static void
-put_rule(struct text *line, const char *rule, size_t most)
+put_rule(struct text *line, const struct log_record *record, size_t most)
 {
-	size_t length = rule != NULL ? strlen(rule) : 0;
+	size_t length = record->rule != NULL ? strlen(record->rule) : 0;
 	size_t left_out = length > most ? length - most : 0;
 	bool plain;
 
-	if (rule == NULL)
+	if (record->rule == NULL)
 		return;
-	rule += left_out;
-	plain = is_plain(rule);
+	plain = is_plain(record->rule + left_out);
 	put_key(line, "rule");
 	text_put(line, plain ? "" : "\"");
 	text_put(line, left_out > 0 ? "..." : "");
-	put_bytes(line, rule, length - left_out, "\"\\");
+	put_bytes(line, record->rule + left_out, length - left_out, "\"\\");
+	if (record->line != 0) {
+		text_put(line, ":");
+		text_put_number(line, record->line, 1);
+	}
 	text_put(line, plain ? "" : "\"");
 }
 
@@ -236,7 +239,7 @@ compose(struct text *line, int priority, const struct event *event, size_t most,
 	put_value(line, "ident", record->ident, most);
 	put_endpoint(line, "dst", record->destination);
 	put_value(line, "name", record->name, most);
-	put_rule(line, record->rule, rule_most);
+	put_rule(line, record, rule_most);
 	if (event->totals != NULL)
 		put_totals(line, event->totals);
 	if (event->code != 0)

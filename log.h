@@ -20,8 +20,9 @@ struct log_record {
 	const char *ident;
 	const struct endpoint *destination;
 	const char *name;
-	const char *rule;
-	bool no_sandbox; /* the open line says sandbox=none */
+	const char *rule; /* its list, or what stands for it */
+	unsigned line;	  /* in the list; 0: none */
+	bool no_sandbox;  /* the open line says sandbox=none */
 	long long ms_request, ms_ident, ms_resolve, ms_connect;
 };
 

@@ -14,7 +14,6 @@
 #include "relay.h"
 
 enum {
-	FIRST = 4096,	      /* all that a quiet session needs */
 	GROWTH = 16,	      /* times, while reads fill the buffer and all of it is taken */
 	LARGEST = 4194304,    /* held a direction */
 	PAUSE = 1000,	      /* milliseconds without a large read until the buffer is given back */
@@ -36,8 +35,9 @@ struct side {
 
 struct flow {
 	struct side *from, *to;
-	unsigned char *buffer; /* `first`, or mapped */
-	size_t size, start, end;
+	unsigned char *first;  /* the buffer of a quiet session */
+	unsigned char *buffer; /* that one, or mapped */
+	size_t first_size, size, start, end;
 	size_t rest; /* what a side that has reset may still send on an unharmed IN */
 	unsigned long long count;
 	int64_t used; /* when the size of the buffer was last needed */
@@ -45,7 +45,6 @@ struct flow {
 	bool ended;   /* nothing more comes in */
 	bool clean;   /* because of an end of input */
 	bool done;    /* and it was passed on */
-	unsigned char first[FIRST];
 };
 
 struct relay {
@@ -99,7 +98,7 @@ give_back(struct flow *flow)
 	if (flow->buffer != flow->first)
 		(void)munmap(flow->buffer, flow->size);
 	flow->buffer = flow->first;
-	flow->size = FIRST;
+	flow->size = flow->first_size;
 }
 
 /* Replaces the buffer, which is empty, by one of that size; keeps it where there is no memory. */
@@ -187,7 +186,7 @@ take(struct relay *relay, struct flow *flow)
 		flow->ended = flow->end >= flow->rest;
 		flow->rest -= flow->ended ? flow->rest : flow->end;
 	}
-	if (flow->end > FIRST)
+	if (flow->end > flow->first_size)
 		flow->used = relay->now;
 	if (!flow->to->reset)
 		relay->progress = relay->now;
@@ -457,29 +456,11 @@ close_side(struct side *side, bool orderly)
 }
 
 static void
-open_flow(struct flow *flow, struct side *from, struct side *to)
+open_flow(struct flow *flow, struct side *from, struct side *to, unsigned char *room, size_t size)
 {
-	/* not `first`, whose pages are left untouched */
-	memset(flow, 0, offsetof(struct flow, first));
-	flow->from = from;
-	flow->to = to;
-	flow->buffer = flow->first;
-	flow->size = FIRST;
-	flow->rest = LARGEST;
-}
-
-static void
-send_early(struct relay *relay, const void *early, size_t length)
-{
-	if (length > FIRST && !resize(&relay->up, length)) {
-		relay->failed = true;
-		return;
-	}
-	if (length == 0)
-		return;
-	memcpy(relay->up.buffer, early, length);
-	relay->up.end = length;
-	give(relay, &relay->up);
+	*flow = (struct flow){ .from = from, .to = to, .rest = LARGEST };
+	flow->first = flow->buffer = room;
+	flow->first_size = flow->size = size;
 }
 
 /* Whether to close a side without a reset: also one that had ended both ways before the other side
@@ -491,21 +472,24 @@ orderly(enum relay_end end, bool open)
 }
 
 void
-relay_run(const struct net_file *in, const struct net_file *out, int remote, const void *early,
-    size_t early_length, unsigned idle, struct relay_result *result)
+relay_run(const struct net_file *in, const struct net_file *out, int remote, unsigned char *room,
+    size_t size, size_t early, unsigned idle, struct relay_result *result)
 {
 	const struct net_file far = { .fd = remote, .open = true, .socket = true, .tcp = true };
+	unsigned char first[RELAY_ROOM];
 	struct relay relay;
 	bool local_open, remote_open;
 
 	open_side(&relay.local, in, out);
 	open_side(&relay.remote, &far, &far);
-	open_flow(&relay.up, &relay.local, &relay.remote);
-	open_flow(&relay.down, &relay.remote, &relay.local);
+	open_flow(&relay.up, &relay.local, &relay.remote, room, size);
+	open_flow(&relay.down, &relay.remote, &relay.local, first, sizeof first);
 	relay.progress = relay.now = net_now();
 	relay.queued = relay.recheck = 0;
 	relay.failed = false;
-	send_early(&relay, early, early_length);
+	relay.up.end = early;
+	if (early > 0)
+		give(&relay, &relay.up);
 	result->end = run(&relay, idle);
 	result->up = relay.up.count;
 	result->down = relay.down.count;

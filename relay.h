@@ -22,12 +22,14 @@ struct relay_result {
  * remote is a TCP connection of ours. */
 void relay_arm(const struct net_file *in, const struct net_file *out, int remote);
 
-/* Relays in -> remote (up) and remote -> out (down). early: bytes that came with the request, sent
- * up first; not kept. idle: seconds without progress either way, 0 = no limit. in and out may be
- * one socket, two, pipes, terminals or files; flags of what is no socket are restored. All three
- * descriptors are closed on return, cleanly or by reset as result->end says. Ends by RELAY_SIGNAL
- * once net_stopped(). */
-void relay_run(const struct net_file *in, const struct net_file *out, int remote, const void *early,
-    size_t early_length, unsigned idle, struct relay_result *result);
+enum { RELAY_ROOM = 1024 }; /* all that a direction of a quiet session needs */
+
+/* Relays in -> remote (up) and remote -> out (down). room: the buffer of the way up, of size bytes
+ * (more than none), of which the first `early` have come with the request. idle: seconds without
+ * progress either way, 0 = no limit. in and out may be one socket, two, pipes, terminals or files;
+ * flags of what is no socket are restored. All three descriptors are closed on return, cleanly or
+ * by reset as result->end says. Ends by RELAY_SIGNAL once net_stopped(). */
+void relay_run(const struct net_file *in, const struct net_file *out, int remote,
+    unsigned char *room, size_t size, size_t early, unsigned idle, struct relay_result *result);
 
 #endif

@@ -69,7 +69,8 @@ struct instruction {
 	uint32_t operand;
 };
 
-enum { PROGRAM_MOST = 256 }; /* no jump in it can be too far */
+/* Twice what is needed. No jump can be too far. */
+enum { PROGRAM_MOST = 160, RUNS_MOST = 80 };
 
 /* Written from its end to its start: jumps lead forwards only, and so their targets are known. */
 struct program {
@@ -240,7 +241,7 @@ put_search(struct program *program, const struct run *runs, size_t count, uint32
 }
 
 static size_t
-find_runs(struct run runs[NUMBERS + 1])
+find_runs(struct run runs[RUNS_MOST])
 {
 	size_t count = 0;
 	uint32_t number;
@@ -258,7 +259,7 @@ confine(void)
 {
 	struct program program;
 	struct loadable loadable;
-	struct run runs[NUMBERS + 1];
+	struct run runs[RUNS_MOST];
 	size_t count = find_runs(runs);
 	uint32_t at[VERDICTS];
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,9 @@
 enum { IN = 0, OUT = 1, ERRORS = 2 };
 
 enum { DRAIN_MOST = 65536, DRAIN_SECONDS = 1 };
+
+/* A PROXY header and a request. What they leave, a byte at least, is room for the relay. */
+enum { BYTES_MOST = PROXY_V2_MOST + SOCKS4_REQUEST + 1 };
 
 /* How a stage of the session went. */
 enum outcome {
@@ -97,24 +101,30 @@ static const struct {
 
 struct session {
 	const struct options *options;
-	struct net_file *standard; /* fd 0 to 2 */
-	struct judge_list list;
-	int watch;		 /* IN where a socket shows that the client left, else -1 */
-	struct endpoint source;	 /* the client: fd 0's peer, or what a PROXY header says */
-	struct endpoint reached; /* the address that it reached */
-	bool header_due;	 /* a PROXY header stands in front of the request */
-	unsigned char bytes[4096];
-	size_t length, used; /* of bytes: read so far; header and request */
+	struct net_file *standard;   /* fd 0 to 2 */
+	struct judge_list *list;     /* this and judgement: until the request is granted */
+	struct judgement *judgement; /* or refused */
+	int watch;		     /* IN where a socket shows that the client left, else -1 */
+	struct endpoint source;	     /* the client: fd 0's peer, or what a PROXY header says */
+	struct endpoint reached;     /* the address that it reached */
+	bool header_due;	     /* a PROXY header stands in front of the request */
 	struct socks4_request request;
-	struct judgement judgement;
 	int64_t deadline; /* of resolving and dialling, or of resolving and waiting */
 	int remote;
 	struct endpoint destination;
-	char rule[1024];
-	char identity[IDENT_USER + 1];
 	struct log_record record;
 	int64_t start;
+	char identity[IDENT_USER + 1];
+	size_t length, used; /* of bytes: read so far; header and request */
+	unsigned char bytes[BYTES_MOST];
 };
+
+static void
+show_rule(struct session *s, const struct acl_decision *decision)
+{
+	s->record.line = decision->line;
+	s->record.rule = decision->line != 0 ? s->list->label : "default";
+}
 
 /* Shows a candidate's address and rule in the log line. */
 static void
@@ -123,7 +133,7 @@ show_candidate(struct session *s, const struct judge_candidate *candidate)
 	s->destination.address = candidate->address;
 	s->destination.port = s->request.port;
 	s->record.destination = &s->destination;
-	s->record.rule = judge_rule(&s->list, candidate->decision.line, s->rule, sizeof s->rule);
+	show_rule(s, &candidate->decision);
 }
 
 static bool
@@ -169,7 +179,7 @@ find_source(struct session *s)
 static enum outcome
 load_list(struct session *s)
 {
-	return judge_load(s->options, log_error, &s->list) == 0 ? GRANTED : BROKEN_LIST;
+	return judge_load(s->options, log_error, s->list) == 0 ? GRANTED : BROKEN_LIST;
 }
 
 static enum outcome
@@ -265,21 +275,20 @@ judge(struct session *s)
 		[JUDGE_SYSTEM] = SYSTEM,
 	};
 	const struct limits *limits = &s->options->limits;
-	struct judgement *judgement = &s->judgement;
+	struct judgement *judgement = s->judgement;
 	enum judge_status status;
 
 	s->deadline =
 	    net_deadline(s->request.command == SOCKS4_BIND ? limits->bind : limits->connect);
-	status = judge_request(&s->list, s->options, &s->source.address, &s->request, s->deadline,
-	    s->watch, judgement);
+	status = judge_request(
+	    s->list, s->options, &s->source.address, &s->request, s->deadline, s->watch, judgement);
 	s->record.ms_resolve = judgement->ms_resolve;
 	if (judgement->count > 0 && !judgement->named)
 		s->record.name = NULL; /* an address stands alone */
 	if (status == JUDGE_DENIED && judgement->count > 0) {
 		show_candidate(s, &judgement->candidates[0]);
 	} else if (status == JUDGE_DENIED) {
-		s->record.rule =
-		    judge_rule(&s->list, judgement->decision.line, s->rule, sizeof s->rule);
+		show_rule(s, &judgement->decision);
 	} else if (judgement->count > 0) {
 		s->destination.address = judgement->candidates[0].address;
 		s->destination.port = s->request.port;
@@ -292,7 +301,7 @@ judge(struct session *s)
 static enum outcome
 identify(struct session *s)
 {
-	struct judgement *judgement = &s->judgement;
+	struct judgement *judgement = s->judgement;
 	struct judge_candidate *candidate;
 	enum outcome outcome = GRANTED;
 	bool wanted = false, known = false, same = false;
@@ -372,15 +381,15 @@ connect_out(struct session *s)
 	int64_t start = net_now();
 	int error;
 
-	for (i = 0; i < s->judgement.count; i++) {
-		candidates[i].address = s->judgement.candidates[i].address;
+	for (i = 0; i < s->judgement->count; i++) {
+		candidates[i].address = s->judgement->candidates[i].address;
 		candidates[i].port = s->request.port;
 	}
 	s->remote = net_dial(
-	    candidates, s->judgement.count, s->options->sources, s->deadline, s->watch, &winner);
+	    candidates, s->judgement->count, s->options->sources, s->deadline, s->watch, &winner);
 	error = errno;
 	s->record.ms_connect = net_now() - start;
-	show_candidate(s, &s->judgement.candidates[winner]);
+	show_candidate(s, &s->judgement->candidates[winner]);
 	return s->remote != -1 ? GRANTED : dial_failure(error);
 }
 
@@ -403,7 +412,7 @@ reply(unsigned char code, const struct endpoint *meaningful)
 static int
 listening_address(const struct session *s, struct address *address)
 {
-	const struct address *towards = &s->judgement.candidates[0].address;
+	const struct address *towards = &s->judgement->candidates[0].address;
 	const struct address *sources = s->options->sources;
 
 	*address = sources[0];
@@ -483,9 +492,9 @@ show_caller(struct session *s, const struct endpoint *caller)
 {
 	size_t i;
 
-	for (i = 0; i < s->judgement.count; i++)
-		if (address_equal(&s->judgement.candidates[i].address, &caller->address))
-			show_candidate(s, &s->judgement.candidates[i]);
+	for (i = 0; i < s->judgement->count; i++)
+		if (address_equal(&s->judgement->candidates[i].address, &caller->address))
+			show_candidate(s, &s->judgement->candidates[i]);
 	s->destination = *caller;
 }
 
@@ -499,7 +508,7 @@ bind_for_caller(struct session *s)
 	int64_t start = net_now();
 	int listener;
 
-	show_candidate(s, &s->judgement.candidates[0]);
+	show_candidate(s, &s->judgement->candidates[0]);
 	if (listening_address(s, &address) == -1)
 		return BIND_FAILED;
 	listener = net_listen(&address, options->port_low, options->port_high, &local);
@@ -513,7 +522,7 @@ bind_for_caller(struct session *s)
 	s->record.ms_connect = net_now() - start;
 	if (outcome != GRANTED)
 		return outcome;
-	if (!is_expected(&s->judgement, &caller.address))
+	if (!is_expected(s->judgement, &caller.address))
 		outcome = BIND_WRONG_CALLER;
 	show_caller(s, &caller);
 	return outcome;
@@ -532,18 +541,18 @@ open_remote(struct session *s)
 	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0 ? GRANTED : CLIENT_LEFT;
 }
 
-/* Takes what the client still sends, so that no reset overtakes the reply. */
+/* Takes what the client still sends, so that no reset overtakes the reply. What has come is not
+ * needed any more. */
 static void
-drain(int64_t deadline)
+drain(struct session *s, int64_t deadline)
 {
-	unsigned char waste[4096];
 	size_t total = 0;
 	ssize_t count;
 
 	if (shutdown(OUT, SHUT_WR) == -1 && errno == ENOTSOCK)
 		close(OUT);
 	do {
-		count = net_read(IN, waste, sizeof waste, deadline);
+		count = net_read(IN, s->bytes, sizeof s->bytes, deadline);
 		total += count > 0 ? (size_t)count : 0;
 	} while (count > 0 && total < DRAIN_MOST);
 }
@@ -561,7 +570,7 @@ refuse(struct session *s, enum outcome outcome)
 	log_refuse(&s->record, refusals[outcome].code, refusals[outcome].reason);
 	if (s->remote != -1)
 		close(s->remote);
-	drain(deadline);
+	drain(s, deadline);
 	return refusals[outcome].exit_status;
 }
 
@@ -578,12 +587,11 @@ relay(struct session *s)
 	struct relay_result result;
 	struct log_totals totals;
 
-	acl_free(s->list.acl);
 	log_ready();
 	s->record.no_sandbox = !sandbox_enter(s->standard);
 	log_open(&s->record);
 	relay_run(&s->standard[IN], &s->standard[OUT], s->remote, s->bytes + s->used,
-	    s->length - s->used, s->options->limits.idle, &result);
+	    sizeof s->bytes - s->used, s->length - s->used, s->options->limits.idle, &result);
 	totals.up = result.up;
 	totals.down = result.down;
 	totals.ms = net_now() - s->start;
@@ -591,28 +599,47 @@ relay(struct session *s)
 	return result.end == RELAY_ERROR || result.untold;
 }
 
-/* The session from request to exit, in the order of DESIGN.md section 5. */
-static int
-serve(const struct options *options, struct net_file *standard)
+/* From the first byte to the reply, in the order of DESIGN.md section 5. A function of its own, or
+ * its frame would stay beside that of the relay. */
+#ifdef __GNUC__
+__attribute__((noinline))
+#endif
+static enum outcome
+grant(struct session *s)
 {
 	static enum outcome (*const stages[])(struct session *) = { find_source, load_list,
 		read_request, judge, identify, open_remote };
-	static struct session s; /* too large for a frame that every call goes through */
-	enum outcome outcome;
+	struct judge_list list;
+	struct judgement judgement;
+	enum outcome outcome = GRANTED;
 	size_t i;
 
+	list.acl = NULL;
+	s->list = &list;
+	s->judgement = &judgement;
+	for (i = 0; i < sizeof stages / sizeof *stages && outcome == GRANTED; i++)
+		outcome = stages[i](s);
+	acl_free(list.acl);
+	s->list = NULL;
+	s->judgement = NULL;
+	return outcome;
+}
+
+static int
+serve(const struct options *options, struct net_file *standard)
+{
+	struct session s;
+	enum outcome outcome;
+
+	memset(&s, 0, offsetof(struct session, bytes)); /* not the page behind it */
 	s.options = options;
 	s.standard = standard;
 	s.start = net_now();
 	s.remote = s.watch = -1;
 	s.record.ms_request = s.record.ms_ident = LOG_UNKNOWN;
 	s.record.ms_resolve = s.record.ms_connect = LOG_UNKNOWN;
-	for (i = 0; i < sizeof stages / sizeof *stages; i++) {
-		outcome = stages[i](&s);
-		if (outcome != GRANTED)
-			return refuse(&s, outcome);
-	}
-	return relay(&s);
+	outcome = grant(&s);
+	return outcome == GRANTED ? relay(&s) : refuse(&s, outcome);
 }
 
 static void
@@ -700,7 +727,7 @@ usage(const char *problem, bool to_client)
 int
 main(int argc, char **argv)
 {
-	static struct options options;
+	struct options options;
 	struct net_file standard[] = { net_look(IN), net_look(OUT), net_look(ERRORS) };
 	const char *problem;
 	bool to_client;
