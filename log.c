@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -21,7 +22,7 @@ enum {
 	/* Four values and a rule, each byte escaped; the rest is short. No end is ever cut. */
 	LINE_MOST = 4 * 4 * VALUE_MOST + 4 * RULE_MOST + 2048,
 	LINE_USUAL = 1024, /* only a longer one takes that much memory */
-	STALL = 1000	   /* ms that a line waits for a stuck reader of standard error */
+	STALL = 1	   /* seconds that a line waits for a reader who is stuck */
 };
 
 struct event {
@@ -250,6 +251,31 @@ compose(struct text *line, int priority, const struct event *event, size_t most,
 	put_value(line, "reason", event->reason, VALUE_MOST);
 }
 
+static void
+interrupt(int number)
+{
+	(void)number;
+	alarm(STALL);
+}
+
+/* syslog(3) knows no limit: it waits for ever while a stuck syslogd's queue is full. The alarm goes
+ * off again, for glibc tries twice. Here it is not the one that ends the session; what a signal
+ * meanwhile has to say is known (net_stop()) before the next wait. */
+static void
+send_to_syslog(int priority, const char *text)
+{
+	struct sigaction action, before;
+
+	memset(&action, 0, sizeof action);
+	sigemptyset(&action.sa_mask);
+	action.sa_handler = interrupt;
+	sigaction(SIGALRM, &action, &before);
+	alarm(STALL);
+	syslog(priority, "%s", text);
+	alarm(0);
+	sigaction(SIGALRM, &before, NULL);
+}
+
 /* Whole lines, each in one write(2), so that those of many sessions do not mix. */
 static void
 emit(struct text *line, int priority)
@@ -258,11 +284,11 @@ emit(struct text *line, int priority)
 	ssize_t written;
 
 	if (place == LOG_TO_SYSLOG) {
-		syslog(priority, "%s", line->bytes);
+		send_to_syslog(priority, line->bytes);
 		return;
 	}
 	line->bytes[line->length++] = '\n'; /* in place of the NUL */
-	if (poll(&polled, 1, STALL) == 0)
+	if (poll(&polled, 1, STALL * 1000) == 0)
 		return;
 	do
 		written = write(2, line->bytes, line->length);

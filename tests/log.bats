@@ -68,6 +68,20 @@ syslog_up() {
 	[ "$(port_of logd)" = /dev/log ]
 }
 
+@test "a syslogd that is stuck costs the lines, not the session" {
+	stuck() {
+		syslog_up
+		kill -STOP "${PIDS[logd]}"
+		while timeout 0.2 logger -d -u /dev/log fill 2>/dev/null; do :; done
+		session alice -l syslog
+		denied alice example.org -l syslog
+		kill -CONT "${PIDS[logd]}"
+		wait_for grep -q fill "$SCRATCH/syslog"
+		! grep -q socks4-stdio "$SCRATCH/syslog"
+	}
+	in_lab stuck
+}
+
 @test "stderr: open and close, each key in its place" {
 	port=$(session alice -l stderr)
 	rule=$LIST:1
