@@ -55,7 +55,7 @@ aclparse_resize(struct acl *acl, void *block, size_t used, size_t size)
 		return realloc(block, size);
 	larger = fits ? acl->spare : malloc(size);
 	acl->spare += fits ? taken : 0;
-	if (larger != NULL && used > 0)
+	if (larger != NULL && block != NULL)
 		memcpy(larger, block, used);
 	return larger;
 }

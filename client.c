@@ -372,6 +372,8 @@ relay(struct client *c)
 	log_close(&c->record, &totals, reasons[result.end]);
 	if (result.end == RELAY_IDLE)
 		return fail(LOST, "nothing moved for %u seconds", c->options->limits.idle);
+	if (result.end == RELAY_ERROR)
+		return fail(LOST, "a system call failed, and the session with it");
 	return result.end == RELAY_EOF ? 0 : LOST;
 }
 

@@ -233,6 +233,13 @@ decode_request(struct session *s)
 	return outcomes[status];
 }
 
+/* Why a read or write at the client's end failed. */
+static enum outcome
+client_failure(int error)
+{
+	return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE ? CLIENT_LEFT : SYSTEM;
+}
+
 /* One limit on the whole of it, header and request; bytes behind them stay for the relay. */
 static enum outcome
 read_request(struct session *s)
@@ -248,9 +255,7 @@ read_request(struct session *s)
 		if (count == -1) {
 			if (errno == ETIMEDOUT && net_now() >= deadline)
 				return REQUEST_TIMEOUT;
-			return errno == ECONNRESET || errno == ETIMEDOUT || errno == EPIPE
-			    ? CLIENT_LEFT
-			    : SYSTEM;
+			return client_failure(errno);
 		}
 		s->length += (size_t)count;
 		outcome = decode_request(s);
@@ -418,8 +423,10 @@ listening_address(const struct session *s, struct address *address)
 	*address = sources[0];
 	if (address->family == AF_INET)
 		return 0;
-	if (sources[1].family == AF_INET6) /* -b wants no other family */
+	if (sources[1].family == AF_INET6) { /* -b wants no other family */
+		errno = EAFNOSUPPORT;
 		return -1;
+	}
 	*address = *towards;
 	return address_is_unspecified(towards) ? 0 : net_facing(towards, address);
 }
@@ -510,14 +517,14 @@ bind_for_caller(struct session *s)
 
 	show_candidate(s, &s->judgement->candidates[0]);
 	if (listening_address(s, &address) == -1)
-		return BIND_FAILED;
+		return is_shortage(errno) ? SYSTEM : BIND_FAILED;
 	listener = net_listen(&address, options->port_low, options->port_high, &local);
 	if (listener == -1)
-		return BIND_FAILED;
+		return is_shortage(errno) ? SYSTEM : BIND_FAILED;
 	if (options->advertise.family == AF_INET)
 		local.address = options->advertise;
-	outcome =
-	    reply(SOCKS4_GRANTED, &local) == 0 ? await_caller(s, listener, &caller) : CLIENT_LEFT;
+	outcome = reply(SOCKS4_GRANTED, &local) == 0 ? await_caller(s, listener, &caller)
+						     : client_failure(errno);
 	close(listener);
 	s->record.ms_connect = net_now() - start;
 	if (outcome != GRANTED)
@@ -538,7 +545,8 @@ open_remote(struct session *s)
 	if (outcome != GRANTED)
 		return outcome;
 	relay_arm(&s->standard[IN], &s->standard[OUT], s->remote);
-	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0 ? GRANTED : CLIENT_LEFT;
+	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0 ? GRANTED
+									    : client_failure(errno);
 }
 
 /* Takes what the client still sends, so that no reset overtakes the reply. What has come is not
