@@ -22,7 +22,7 @@ OBJECTS = socks4-stdio.o acl.o aclitem.o aclparse.o address.o check.o client.o i
 HEADERS = acl.h aclrule.h address.h check.h client.h ident.h judge.h log.h net.h options.h proxy.h \
 	relay.h resolve.h sandbox.h socks4.h text.h
 TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd tests/bin/soak \
-	tests/bin/trespass
+	tests/bin/trespass tests/bin/trial tests/bin/lossy tests/bin/short.so
 
 all: socks4-stdio
 
@@ -95,6 +95,18 @@ tests/bin/oddfd: tests/oddfd.c
 tests/bin/soak: tests/soak.c
 	mkdir -p tests/bin
 	$(CC) $(CFLAGS) -o $@ tests/soak.c
+
+tests/bin/trial: tests/trial.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/trial.c
+
+tests/bin/lossy: tests/lossy.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/lossy.c
+
+tests/bin/short.so: tests/short.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -fPIC -shared -o $@ tests/short.c
 
 # BIN=path tests another build; FILES='tests/acl.bats ...' only some of the suite.
 check: socks4-stdio build/static/socks4-stdio tools

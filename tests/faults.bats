@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# Whatever system call fails: a session of which one call was made to fail is over soon and ends in a way that the contract knows,
+# as tests/trial.c judges it: served with every byte; refused with a code, a reason and an exit status that belong together; or cut
+# off with a reset (where there is none: exit status 1). The calls are counted in a session without a fault.
+
+bats_require_minimum_version 1.5.0
+load helper
+
+setup() {
+	LIST=$SCRATCH/list
+	echo 'permit from any' >"$LIST"
+	echo 'deny from any' >"$LIST.deny"
+	SERVER=("$BIN" -l stderr -a "$LIST")
+	# under strace no leak can be looked for
+	export ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0
+}
+
+teardown() {
+	stop_all
+}
+
+# errors_of CALL: those of ENOMEM, EMFILE, EINTR, ECONNABORTED, EPIPE, ENOSPC, EAGAIN and the like that it may come to
+errors_of() {
+	case $1 in
+	accept | accept4) echo EAGAIN ECONNABORTED EINTR EMFILE ENOMEM ;;
+	close) echo EINTR ENOSPC ;;
+	connect) echo EAGAIN ECONNABORTED EINTR ENOMEM ;;
+	clone | clone3 | fork | vfork) echo EAGAIN ENOMEM ;;
+	poll | ppoll) echo EAGAIN EINTR ENOMEM ;;
+	open | openat | pipe | pipe2 | dup | dup2 | dup3 | socket) echo EINTR EMFILE ENOMEM ;;
+	read | recvfrom | recvmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM EPIPE ;;
+	write | writev | sendto | sendmsg | sendmmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM ENOSPC EPIPE ;;
+	bind | listen | ioctl | shutdown) echo EAGAIN ENOMEM ;;
+	fcntl | fstat | newfstatat | statx | access | faccessat* | getpeername | getsockname | getsockopt | setsockopt) echo ENOMEM ;;
+	brk | mmap | mprotect | mremap | munmap | madvise | prctl | prlimit64 | setrlimit | getrlimit) echo ENOMEM ;;
+	kill | getrandom | uname | lseek) echo EAGAIN ;;
+	wait4 | waitid) echo EINTR ;;
+	esac
+}
+
+# calls TRACE: `CALL N` for each call from the program's first own one on, which looks at fd 0, and for those of its children that
+# do not fall together with one of the loader's; N counts from the process's start, as strace does
+calls() {
+	awk '
+		/ resumed>/ || !/^[0-9]+ +[a-z]/ { next }
+		{ call = $2; sub(/\(.*/, "", call); number = ++n[$1, call] }
+		/stat(at)?\(0,|statx\(0,/ { began = 1 }
+		!began { loading[call, number] = 1; next }
+		!loading[call, number] && !told[call, number]++ { print call, number }' "$1"
+}
+
+# excuses KIND CALL ERROR: options of trial for what cannot but be the consequence
+excuses() {
+	[[ $2 != *stat* ]] || printf "%s " -b # a descriptor seems closed
+	[[ $1 != pipes || $2 != @(read|write) || $3 != @(EPIPE|ECONNABORTED) ]] || printf "%s " -g # the client seems gone
+	[[ $2 != @(write|sendto) || $3 = EINTR ]] || printf "%s " -l -r # a line of the log or a refusal was in it
+}
+
+# sweep KIND COMMAND...: CALLS and ONLY, where set, are extended regular expressions of the calls and errors that are meant; LASTING=+ makes all calls
+# from the N-th on fail
+sweep() {
+	local kind=$1 call number error label
+	shift
+	mkdir "$SCRATCH/traces"
+	"$TOOLS/trial" -n whole "$kind" strace -f -qq -o "$SCRATCH/whole" "$@" >"$SCRATCH/expected" || fail "$(cat "$SCRATCH/expected")"
+	calls "$SCRATCH/whole" | while read -r call number; do
+		[[ $call =~ ^(${CALLS:-.*})$ ]] || continue
+		for error in $(errors_of "$call"); do
+			[[ $error =~ ^(${ONLY:-.*})$ ]] || continue
+			label=$call-$number-$error
+			echo "$(excuses "$kind" "$call" "$error") -n $label $kind strace -f -qq -o $SCRATCH/traces/$label -e trace=$call" \
+				"-e inject=$call:error=$error:when=$number${LASTING-} $*"
+		done
+	done >"$SCRATCH/sessions"
+	xargs -P 4 -L 1 "$TOOLS/trial" <"$SCRATCH/sessions" >"$SCRATCH/verdicts" || fail "$(grep -A 4 WRONG "$SCRATCH/verdicts")"
+	[ "$(wc -l <"$SCRATCH/verdicts")" -eq "$(wc -l <"$SCRATCH/sessions")" ]
+	# how the bytes are cut up differs a little from session to session, and so may the last calls
+	[ "$(grep -rl INJECTED "$SCRATCH/traces" | wc -l)" -ge "$(($(wc -l <"$SCRATCH/sessions") * 9 / 10))" ]
+}
+
+# in_lab FUNCTION: on a machine of its own
+in_lab() {
+	{
+		printf '. %q\nset -eE\ntrap %q ERR\n' "$TESTS/helper.bash" "echo failed: \$BASH_COMMAND >&2"
+		declare -p LIST SERVER
+		declare -f calls errors_of excuses sweep "$1"
+		echo "$1"
+	} >"$SCRATCH/inside"
+	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
+}
+
+@test "CONNECT by address" {
+	require strace
+	sweep connect "${SERVER[@]}"
+	grep -q 'granted, eof$' "$SCRATCH/verdicts"
+	grep -q 'refused system$' "$SCRATCH/verdicts"
+	grep -q 'granted, error, cut$' "$SCRATCH/verdicts"
+	grep -Eqx 'sendto-1-ENOMEM: refused system' "$SCRATCH/verdicts" # the reply
+	grep -Eqx 'sendto-1-EPIPE: refused client-left' "$SCRATCH/verdicts"
+}
+
+@test "CONNECT by name, with an identity to be asked for" {
+	require strace
+	named() {
+		start dnsd "$TOOLS/dnsd" 'trial.test A 127.0.0.1' 'trial.test AAAA ::1'
+		port_of dnsd
+		sweep name "${SERVER[@]}" -i
+		stop dnsd
+	}
+	in_lab named
+	grep -q 'granted, eof$' "$SCRATCH/verdicts"
+	grep -q 'refused resolve-failed$' "$SCRATCH/verdicts"
+}
+
+@test "BIND" {
+	require strace
+	sweep bind "${SERVER[@]}"
+	grep -q 'granted, eof$' "$SCRATCH/verdicts"
+	grep -q 'refused bind-failed$' "$SCRATCH/verdicts"
+	grep -Eqx 'socket-1-EMFILE: refused system' "$SCRATCH/verdicts"
+	grep -Eqx 'accept4?-1-EMFILE: refused system' "$SCRATCH/verdicts"
+}
+
+@test "a refusal" {
+	require strace
+	sweep connect "${SERVER[@]}" -a "$LIST.deny"
+	grep -q 'refused denied$' "$SCRATCH/verdicts"
+	grep -q 'refused broken-list$' "$SCRATCH/verdicts"
+	[ "$(grep -c granted "$SCRATCH/verdicts")" -eq 0 ]
+}
+
+@test "CONNECT on pipes, as under ssh" {
+	require strace
+	sweep pipes "${SERVER[@]}"
+	grep -q 'granted, eof$' "$SCRATCH/verdicts"
+}
+
+@test "the client" {
+	require strace
+	sweep client "$BIN" -l stderr -v -c 127.0.0.1:@ -u me 203.0.113.5 4660
+	grep -q 'served$' "$SCRATCH/verdicts"
+	grep -q 'failed$' "$SCRATCH/verdicts"
+}
+
+@test "a shortage that lasts" {
+	require strace
+	CALLS='accept4?|connect|fcntl|mmap|recvfrom|sendto|socket' LASTING=+ ONLY='EMFILE|ENOMEM' sweep bind "${SERVER[@]}"
+	grep -Eqx 'accept4?-1-EMFILE: refused system' "$SCRATCH/verdicts"
+	rm -r "$SCRATCH/traces"
+	CALLS='connect|fcntl|mmap|recvfrom|sendto|socket' LASTING=+ ONLY='EMFILE|ENOMEM' sweep connect "${SERVER[@]}"
+	grep -q 'refused system$' "$SCRATCH/verdicts"
+}
+
+@test "a log that goes to syslog" {
+	require strace
+	logged() {
+		start logd "$TOOLS/logd" "$SCRATCH/log"
+		port_of logd
+		CALLS='socket|connect|sendto|close|fcntl|openat' sweep silent "$BIN" -l syslog -a "$LIST"
+		stop logd
+	}
+	in_lab logged
+	grep -q 'granted, unsaid$' "$SCRATCH/verdicts"
+}
+
+@test "short reads and writes" {
+	local kind
+	for kind in connect bind pipes; do
+		for SHORT in 1 8 4095; do
+			"$TOOLS/trial" -n "$kind" "$kind" env SHORT="$SHORT" LD_PRELOAD="$TOOLS/short.so" "${SERVER[@]}" >"$SCRATCH/verdict"
+			[ "$(cat "$SCRATCH/verdict")" = "$kind: granted, eof" ]
+			"$TOOLS/trial" -n client client env SHORT="$SHORT" LD_PRELOAD="$TOOLS/short.so" \
+				"$BIN" -l stderr -c 127.0.0.1:@ -u me 203.0.113.5 4660 >"$SCRATCH/verdict"
+			[ "$(cat "$SCRATCH/verdict")" = 'client: served' ]
+		done
+	done
+}
