@@ -1,0 +1,205 @@
+/* An access list, and one request judged by it. The list's own text of its rules, read again, has
+ * to say the same. Input: list NUL USERID NUL name NUL command, source, address, port. */
+
+#include "fuzz.h"
+
+#include <sys/socket.h>
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "../../acl.h"
+#include "../../address.h"
+#include "../../socks4.h"
+
+enum { LINE = 4096 };
+
+struct input {
+	const uint8_t *at, *end;
+};
+
+static unsigned complaints;
+
+static void
+complain(const char *message)
+{
+	assert(message[0] != '\0');
+	complaints++;
+}
+
+static unsigned
+take_byte(struct input *input)
+{
+	return input->at < input->end ? *input->at++ : 0;
+}
+
+static char *
+take_text(struct input *input)
+{
+	size_t room = (size_t)(input->end - input->at);
+	const uint8_t *nul = memchr(input->at, '\0', room);
+	size_t length = nul != NULL ? (size_t)(nul - input->at) : room;
+	char *text = malloc(length + 1);
+
+	assert(text != NULL);
+	memcpy(text, input->at, length);
+	text[length] = '\0';
+	input->at += nul != NULL ? length + 1 : length;
+	return text;
+}
+
+static void
+take_address(struct input *input, struct address *address)
+{
+	unsigned char octets[16];
+	unsigned kind = take_byte(input) % 3;
+	size_t i;
+
+	for (i = 0; kind != 0 && i < (kind == 1 ? 4 : 16); i++)
+		octets[i] = (unsigned char)take_byte(input);
+	memset(address, 0, sizeof *address);
+	address->family = AF_UNSPEC;
+	if (kind != 0)
+		address_set(address, kind == 1 ? AF_INET : AF_INET6, octets);
+}
+
+/* acl_load() takes a path: that of a file which has no name any more. */
+static struct acl *
+load(const char *text, size_t length)
+{
+	static struct acl_room rooms[2]; /* two lists live at a time */
+	static unsigned turn;
+	static char path[32];
+	static int fd = -1;
+	struct acl *acl;
+
+	if (fd == -1) {
+		char name[] = "/dev/shm/fuzz-acl-XXXXXX";
+
+		fd = mkstemp(name);
+		assert(fd != -1 && unlink(name) == 0);
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	}
+	assert(ftruncate(fd, 0) == 0 && pwrite(fd, text, length, 0) == (ssize_t)length);
+	complaints = 0;
+	acl = acl_load(path, complain, &rooms[turn++ % 2]);
+	assert((acl == NULL) == (complaints > 0));
+	return acl;
+}
+
+/* The list as its rules' texts. */
+static char *
+print_rules(const struct acl *acl, unsigned lines)
+{
+	char line[LINE], *text = malloc((size_t)lines * (LINE + 1) + 1);
+	size_t length = 0;
+	unsigned i;
+
+	assert(text != NULL);
+	for (i = 1; i <= lines; i++) {
+		acl_text(acl, i, line, sizeof line);
+		length += (size_t)sprintf(text + length, "%s\n", line);
+	}
+	return text;
+}
+
+static void
+check_decision(
+    const struct acl *acl, const struct acl_request *request, struct acl_decision decision)
+{
+	char *little = malloc(3);
+
+	assert(little != NULL);
+	assert(decision.verdict != (request->address != NULL ? ACL_LOOKUP : ACL_PERMIT));
+	assert(decision.verdict == ACL_DENY || decision.line != 0 || request->address == NULL);
+	if (decision.line != 0)
+		assert(strlen(acl_text(acl, decision.line, little, 3)) == 2);
+	free(little);
+}
+
+/* Judges with and without the address: a name whose look-up cannot help has no address that
+ * would be permitted. */
+static void
+judge(const struct acl *acl, const struct acl *again, struct acl_request *request)
+{
+	const struct address *address = request->address;
+	struct acl_decision known = acl_judge(acl, request), other = acl_judge(again, request),
+			    open;
+
+	check_decision(acl, request, known);
+	assert(known.verdict == other.verdict && known.line == other.line &&
+	    known.ident == other.ident);
+	request->address = NULL;
+	open = acl_judge(acl, request);
+	check_decision(acl, request, open);
+	if (open.verdict == ACL_DENY && !address_is_unspecified(address) &&
+	    (request->command == SOCKS4_CONNECT || address->family == AF_INET))
+		assert(known.verdict == ACL_DENY);
+}
+
+static void
+check_list(struct acl *acl, const char *text, struct acl_request *request)
+{
+	unsigned lines = 1;
+	char *printed;
+	struct acl *again;
+
+	for (; *text != '\0'; text++)
+		lines += *text == '\n';
+	printed = print_rules(acl, lines);
+	again = load(printed, strlen(printed));
+	assert(again != NULL);
+	if (request->address->family != AF_UNSPEC)
+		judge(acl, again, request);
+	acl_free(again);
+	free(printed);
+}
+
+static void
+check_prefixes(const char *list)
+{
+	const char *message;
+	size_t count, i;
+	struct prefix *prefixes = acl_prefixes(list, &count, &message);
+
+	assert((prefixes == NULL) == (message != NULL));
+	for (i = 0; prefixes != NULL && i < count; i++) {
+		assert(prefixes[i].length <= (prefixes[i].address.family == AF_INET ? 32 : 128));
+		assert(address_in_prefix(&prefixes[i].address, &prefixes[i]));
+	}
+	free(prefixes);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = { data, data + size };
+	struct address source, address;
+	struct acl_request request = { .source = &source, .address = &address };
+	char *text, *userid, *name, canonical[256];
+	struct acl *acl;
+
+	/* A rule's text is asked for in LINE bytes, and no more is said of longer ones. */
+	if (size >= LINE)
+		return 0;
+	text = take_text(&input);
+	userid = take_text(&input);
+	name = take_text(&input);
+	request.command = take_byte(&input) % 2 ? SOCKS4_BIND : SOCKS4_CONNECT;
+	take_address(&input, &source);
+	take_address(&input, &address);
+	request.port = take_byte(&input) << 8;
+	request.port |= take_byte(&input);
+	request.userid = userid;
+	if (strlen(name) <= SOCKS4_FIELD && acl_canonical_name(name, canonical))
+		request.name = canonical;
+	acl = load(text, strlen(text));
+	if (acl != NULL)
+		check_list(acl, text, &request);
+	acl_free(acl);
+	check_prefixes(userid);
+	free(text);
+	free(userid);
+	free(name);
+	return 0;
+}

@@ -1,0 +1,47 @@
+/* A SOCKS4 request as it comes in: the verdict falls at one byte, and no later byte changes it. */
+
+#include "fuzz.h"
+
+#include "../../socks4.h"
+
+static void
+check_whole(const struct socks4_request *request, const unsigned char *bytes, size_t used)
+{
+	unsigned char again[SOCKS4_REQUEST];
+
+	assert(used <= SOCKS4_REQUEST);
+	assert(request->command == SOCKS4_CONNECT || request->command == SOCKS4_BIND);
+	assert(strlen(request->userid) <= SOCKS4_FIELD);
+	if (request->name != NULL)
+		assert(strlen(request->name) >= 1 && strlen(request->name) <= SOCKS4_FIELD);
+	assert(socks4_encode_request(request, again) == used);
+	assert(memcmp(again, bytes, used) == 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	enum socks4_status status, earlier = SOCKS4_MORE;
+	size_t length, used, earlier_used = 0;
+
+	if (size > SOCKS4_REQUEST + 2)
+		size = SOCKS4_REQUEST + 2;
+	for (length = 0; length <= size; length++) {
+		unsigned char *bytes = fuzz_copy(data, length);
+		struct socks4_request request;
+
+		used = 0;
+		status = socks4_decode_request(bytes, length, &request, &used);
+		if (earlier != SOCKS4_MORE)
+			assert(status == earlier && used == earlier_used);
+		else if (status == SOCKS4_OK)
+			assert(used == length);
+		if (status == SOCKS4_OK)
+			check_whole(&request, bytes, used);
+		earlier = status;
+		earlier_used = used;
+		free(bytes);
+	}
+	assert(earlier != SOCKS4_MORE || size < SOCKS4_REQUEST);
+	return 0;
+}

@@ -1,0 +1,500 @@
+/* A whole session: the program itself in a child, a script of the input's around it, and what each
+ * end got held against what the other one sent. Input: a byte of flags, then steps: what to do, how
+ * many bytes follow, these bytes. Loopback only; `run` gives it a network of its own. */
+
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+
+#include "fuzz.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sanitizer/common_interface_defs.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../proxy.h"
+#include "../../socks4.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int session_main(int argc, char **argv); /* main() of socks4-stdio.c */
+
+/* What libFuzzer counts branches in; the child's counts are brought back to it. */
+extern uint8_t __start___sancov_cntrs[], __stop___sancov_cntrs[];
+
+enum { FLAG_UNIX = 1, FLAG_PROXY = 2, FLAG_CLIENT = 4, FLAG_REQUIRE = 8, FLAG_NO_NAMES = 16 };
+enum { REMOTE_PORT = 0x1111, IDENT_PORT = 113 };
+enum { ROOM = 65536, HANG = 20000, CRASH = 77 };
+
+/* One end of a connection of the driver's. */
+struct end {
+	int fd; /* -1: none, or closed */
+	size_t sent_length, got_length;
+	bool shut, ended; /* we have ended our output; we have seen the end of input */
+	unsigned char sent[ROOM], got[ROOM];
+};
+
+static int remote_listener, ident_listener;
+static struct end client, remote;
+static bool reset;	  /* somebody has, so that bytes may be missing */
+static char list[32];	  /* path of a file that has no name any more */
+static uint8_t *counters; /* shared with the child */
+
+/* What the client mode asks for. */
+static const unsigned char client_request[] = { 4, 1, 0, 9, 192, 0, 2, 7, 'u', 0 };
+
+static int64_t
+now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static struct sockaddr_in
+loopback(unsigned port)
+{
+	struct sockaddr_in address;
+
+	memset(&address, 0, sizeof address);
+	address.sin_family = AF_INET;
+	address.sin_port = htons((uint16_t)port);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return address;
+}
+
+static int
+listen_at(unsigned port)
+{
+	struct sockaddr_in address = loopback(port);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert(fd != -1);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	assert(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 8) == 0);
+	assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	return fd;
+}
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	static const char rules[] =
+	    "deny from any user eve\n"
+	    "permit bind from any to 0.0.0.0\n"
+	    "permit from local,127.0.0.1 to 127.0.0.1,localhost user bob ident require\n"
+	    "permit from any ident ask\n";
+	char name[] = "/dev/shm/fuzz-session-XXXXXX";
+	int fd = mkstemp(name);
+
+	(void)argc;
+	(void)argv;
+	assert(fd != -1 && unlink(name) == 0);
+	assert(write(fd, rules, sizeof rules - 1) == sizeof rules - 1);
+	snprintf(list, sizeof list, "/proc/self/fd/%d", fd);
+	remote_listener = listen_at(REMOTE_PORT);
+	ident_listener = listen_at(IDENT_PORT);
+	counters = mmap(NULL, (size_t)(__stop___sancov_cntrs - __start___sancov_cntrs),
+	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert(counters != MAP_FAILED);
+	signal(SIGPIPE, SIG_IGN);
+	return 0;
+}
+
+/* ---- the child ---- */
+
+static int
+run_program(unsigned flags)
+{
+	char *server[] = { "socks4-stdio", "-l", "stderr", "-v", "-a", list,
+		flags & FLAG_REQUIRE ? "-I" : "-i", flags & FLAG_NO_NAMES ? "-n" : "-i",
+		flags & FLAG_PROXY ? "-P127.0.0.1" : NULL, NULL };
+	char *user[] = { "socks4-stdio", "-c", "127.0.0.1:4369", "-l", "stderr", "-v", "-u", "u",
+		"192.0.2.7", "9", NULL };
+
+	if (flags & FLAG_CLIENT)
+		return session_main((int)(sizeof user / sizeof *user) - 1, user);
+	return session_main(
+	    (int)(sizeof server / sizeof *server) - !(flags & FLAG_PROXY) - 1, server);
+}
+
+static void
+be_program(unsigned flags, int fd)
+{
+	size_t count = (size_t)(__stop___sancov_cntrs - __start___sancov_cntrs);
+	int status, null = open("/dev/null", O_WRONLY);
+
+	/* The program's own words are not wanted, a sanitizer's are. */
+	__sanitizer_set_report_fd((void *)(intptr_t)dup(STDERR_FILENO));
+	dup2(fd, STDIN_FILENO);
+	dup2(fd, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	close(fd);
+	close(null);
+	close(client.fd);
+	close(remote_listener);
+	close(ident_listener);
+	signal(SIGPIPE, SIG_DFL);
+	memset(__start___sancov_cntrs, 0, count);
+	status = run_program(flags);
+	memcpy(counters, __start___sancov_cntrs, count);
+	_exit(status);
+}
+
+static pid_t
+start(unsigned flags)
+{
+	struct sockaddr_in address = loopback(0);
+	socklen_t length = sizeof address;
+	int fds[2], listener;
+	pid_t pid;
+
+	if (flags & FLAG_UNIX) {
+		assert(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+	} else {
+		listener = listen_at(0);
+		getsockname(listener, (struct sockaddr *)&address, &length);
+		fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+		assert(connect(fds[0], (struct sockaddr *)&address, length) == 0);
+		fds[1] = accept(listener, NULL, NULL);
+		close(listener);
+	}
+	assert(fds[0] != -1 && fds[1] != -1);
+	client.fd = fds[0];
+	fflush(NULL);
+	pid = fork();
+	assert(pid != -1);
+	if (pid == 0)
+		be_program(flags, fds[1]);
+	close(fds[1]);
+	return pid;
+}
+
+/* ---- the world around it ---- */
+
+static void
+close_end(struct end *end)
+{
+	if (end->fd != -1)
+		close(end->fd);
+	end->fd = -1;
+}
+
+static void
+receive(struct end *end)
+{
+	ssize_t got;
+
+	while (end->fd != -1 && !end->ended) {
+		assert(end->got_length < ROOM);
+		got =
+		    recv(end->fd, end->got + end->got_length, ROOM - end->got_length, MSG_DONTWAIT);
+		if (got == -1 && errno == EAGAIN)
+			return;
+		if (got > 0) {
+			end->got_length += (size_t)got;
+		} else {
+			end->ended = true;
+			reset = reset || got == -1;
+		}
+	}
+}
+
+static void
+transmit(struct end *end, const uint8_t *bytes, size_t length)
+{
+	ssize_t put;
+
+	if (end->fd == -1 || end->shut || length > ROOM - end->sent_length)
+		return;
+	put = send(end->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (put > 0) {
+		memcpy(end->sent + end->sent_length, bytes, (size_t)put);
+		end->sent_length += (size_t)put;
+	}
+}
+
+static void
+end_output(struct end *end)
+{
+	if (end->fd == -1)
+		return;
+	shutdown(end->fd, SHUT_WR);
+	end->shut = true;
+}
+
+static void
+reset_end(struct end *end)
+{
+	struct linger linger = { 1, 0 };
+
+	if (end->fd == -1)
+		return;
+	receive(end);
+	setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+	close_end(end);
+	reset = true;
+}
+
+/* Takes what comes within that time, or returns sooner where it has what it waits for. */
+static void
+turn(int64_t milliseconds, const int *wanted)
+{
+	struct pollfd polled[3];
+	int64_t end = now() + milliseconds;
+
+	do {
+		polled[0] = (struct pollfd){ remote.fd == -1 ? remote_listener : -1, POLLIN, 0 };
+		polled[1] = (struct pollfd){ remote.ended ? -1 : remote.fd, POLLIN, 0 };
+		polled[2] = (struct pollfd){ client.ended ? -1 : client.fd, POLLIN, 0 };
+		if (poll(polled, 3, milliseconds > 0 ? 1 : 0) > 0 && polled[0].revents != 0 &&
+		    !remote.shut && !remote.ended)
+			remote.fd = accept(remote_listener, NULL, NULL);
+		receive(&remote);
+		receive(&client);
+	} while (now() < end && *wanted == -1 && !client.ended);
+}
+
+static void
+answer_ident(const uint8_t *bytes, size_t length)
+{
+	struct pollfd polled = { ident_listener, POLLIN, 0 };
+	int fd;
+
+	turn(0, &remote.fd);
+	if (poll(&polled, 1, client.ended ? 0 : 20) <= 0)
+		return;
+	fd = accept(ident_listener, NULL, NULL);
+	if (fd == -1)
+		return;
+	/* The pair is not the script's to know. */
+	if (length > 0 && bytes[0] == '=') {
+		char query[64], line[400];
+		ssize_t got = recv(fd, query, sizeof query - 1, 0);
+
+		query[got > 2 ? got - 2 : 0] = '\0';
+		snprintf(
+		    line, sizeof line, "%s%.*s", query, (int)length - 1, (const char *)bytes + 1);
+		send(fd, line, strlen(line), MSG_NOSIGNAL);
+	} else {
+		send(fd, bytes, length, MSG_NOSIGNAL);
+	}
+	close(fd);
+}
+
+/* Calls where BIND listens. */
+static void
+call(void)
+{
+	struct sockaddr_in address;
+	int fd, never = -1;
+
+	if (remote.fd != -1 || remote.shut || remote.ended)
+		return;
+	turn(client.got_length < SOCKS4_REPLY ? 20 : 0, &never);
+	if (client.got_length < SOCKS4_REPLY)
+		return;
+	address = loopback((unsigned)client.got[2] << 8 | client.got[3]);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert(fd != -1);
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+		remote.fd = fd;
+	else
+		close(fd);
+}
+
+static void
+step(unsigned what, const uint8_t *bytes, size_t length)
+{
+	switch (what % 8) {
+	case 0:
+		transmit(&client, bytes, length);
+		break;
+	case 1:
+		turn(remote.fd == -1 ? 20 : 0, &remote.fd);
+		transmit(&remote, bytes, length);
+		break;
+	case 2:
+		answer_ident(bytes, length);
+		break;
+	case 3:
+		end_output(&client);
+		break;
+	case 4:
+		turn(remote.fd == -1 ? 20 : 0, &remote.fd);
+		end_output(&remote);
+		break;
+	case 5:
+		reset_end(&client);
+		break;
+	case 6:
+		remote.ended = remote.ended || remote.fd != -1;
+		reset_end(&remote);
+		break;
+	default:
+		call();
+	}
+	turn(0, &remote.fd);
+}
+
+/* Ends it all in good order, and sees the program end by itself. Its wait status. */
+static int
+finish(unsigned flags, pid_t pid)
+{
+	int64_t end = now() + HANG;
+	int status, fd;
+
+	end_output(&client);
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		fd = accept(ident_listener, NULL, NULL);
+		if (fd != -1)
+			close(fd);
+		turn(1, &remote.fd);
+		if ((remote.ended || (flags & FLAG_CLIENT)) && !remote.shut)
+			end_output(&remote);
+		if (now() > end) {
+			kill(pid, SIGKILL);
+			fputs("the session hangs\n", stderr);
+			abort();
+		}
+	}
+	turn(0, &remote.fd);
+	/* Nobody is left in the queues for the next session. */
+	for (;;) {
+		fd = accept(remote_listener, NULL, NULL);
+		if (fd == -1)
+			break;
+		close(fd);
+	}
+	close_end(&client);
+	close_end(&remote);
+	return status;
+}
+
+/* ---- what must hold ---- */
+
+static bool
+is_start(const unsigned char *part, size_t length, const unsigned char *whole, size_t whole_length)
+{
+	return length <= whole_length && memcmp(part, whole, length) == 0;
+}
+
+/* Each end got a part of what the other sent, and all of it where nobody reset. */
+static void
+check_relay(size_t used, size_t replies)
+{
+	const unsigned char *up = client.sent + used, *down = client.got + replies;
+	size_t up_length = client.sent_length - used, down_length = client.got_length - replies;
+
+	assert(is_start(remote.got, remote.got_length, up, up_length));
+	assert(is_start(down, down_length, remote.sent, remote.sent_length));
+	if (!reset)
+		assert(remote.got_length == up_length && down_length == remote.sent_length);
+}
+
+static void
+check_server(unsigned flags)
+{
+	static const unsigned char zeros[6];
+	struct proxy_header header;
+	struct socks4_request request;
+	enum socks4_status parsed;
+	size_t used = 0, more = 0, at = 0;
+
+	memset(&request, 0, sizeof request);
+	if ((flags & (FLAG_PROXY | FLAG_UNIX)) == FLAG_PROXY &&
+	    proxy_decode(client.sent, client.sent_length, &header, &used) != PROXY_OK)
+		parsed = SOCKS4_BAD_VERSION;
+	else
+		parsed = socks4_decode_request(
+		    client.sent + used, client.sent_length - used, &request, &more);
+	if (client.got_length == 0) {
+		assert(reset);
+		return;
+	}
+	if (parsed == SOCKS4_IS_SOCKS5) {
+		assert(client.got_length == 2 && memcmp(client.got, "\5\377", 2) == 0);
+		return;
+	}
+	assert(client.got_length >= SOCKS4_REPLY && client.got[0] == SOCKS4_REPLY_VERSION);
+	if (client.got[1] == SOCKS4_GRANTED && request.command == SOCKS4_BIND) {
+		at = SOCKS4_REPLY;
+		if (client.got_length == at) {
+			assert(reset);
+			return;
+		}
+		assert(client.got_length >= at + SOCKS4_REPLY && client.got[at] == 0);
+	}
+	if (client.got[at + 1] == SOCKS4_GRANTED) {
+		assert(parsed == SOCKS4_OK && strcmp(request.userid, "eve") != 0);
+		assert(at > 0 || memcmp(client.got + 2, zeros, sizeof zeros) == 0);
+		check_relay(used + more, at + SOCKS4_REPLY);
+		return;
+	}
+	assert(
+	    client.got[at + 1] >= SOCKS4_REJECTED && client.got[at + 1] <= SOCKS4_IDENT_MISMATCH);
+	assert(client.got_length == at + SOCKS4_REPLY);
+	assert(memcmp(client.got + at + 2, zeros, sizeof zeros) == 0 && remote.got_length == 0);
+}
+
+static void
+check_client(void)
+{
+	size_t head = sizeof client_request;
+
+	if (client.got_length > 0) {
+		assert(remote.sent_length > SOCKS4_REPLY && remote.sent[1] == SOCKS4_GRANTED);
+		assert(is_start(client.got, client.got_length, remote.sent + SOCKS4_REPLY,
+		    remote.sent_length - SOCKS4_REPLY));
+	}
+	if (remote.got_length <= head) {
+		assert(is_start(remote.got, remote.got_length, client_request, head));
+		return;
+	}
+	assert(is_start(client_request, head, remote.got, remote.got_length));
+	assert(
+	    is_start(remote.got + head, remote.got_length - head, client.sent, client.sent_length));
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t *mine = __start___sancov_cntrs;
+	size_t i, length, count = (size_t)(__stop___sancov_cntrs - mine);
+	unsigned flags = size > 0 ? data[0] : 0;
+	int status;
+	pid_t pid;
+
+	if (size < 3 || size > 4096)
+		return 0;
+	memset(&client, 0, sizeof client);
+	memset(&remote, 0, sizeof remote);
+	remote.fd = -1;
+	reset = false;
+	memset(counters, 0, count);
+	pid = start(flags);
+	for (i = 1; i + 2 <= size; i += 2 + length) {
+		length = data[i + 1] < size - i - 2 ? data[i + 1] : size - i - 2;
+		step(data[i], data + i + 2, length);
+	}
+	status = finish(flags, pid);
+	assert(WIFEXITED(status) && WEXITSTATUS(status) != CRASH);
+	for (i = 0; i < count; i++)
+		if (counters[i] > mine[i])
+			mine[i] = counters[i];
+	if (flags & FLAG_CLIENT)
+		check_client();
+	else
+		check_server(flags);
+	return 0;
+}
