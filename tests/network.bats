@@ -126,6 +126,11 @@ no_session() {
 	[ -z "$(on gateway ss -Htn state established)" ]
 }
 
+# The gateway has asked for a connection, and has had no answer.
+dialling() {
+	[ -n "$(on gateway ss -Htn state syn-sent)" ]
+}
+
 # bad NAME: the line did drop, double and reorder
 bad() {
 	stop "$1"
@@ -161,7 +166,7 @@ bad() {
 	lines -l 0 -2 0 -r 0 -d 5
 	gateway_up connect=1,bind=1,idle=2
 	session silent expect-reset -- expect-silence 4000
-	session loaded wait-file "$SCRATCH/go" send-random 1M 1 expect-reset -- expect-silence 4000
+	session loaded wait-file "$SCRATCH/go" fill 1 300 expect-reset -- expect-silence 4000
 	reached silent silent-server loaded loaded-server
 	cut_off server
 	touch "$SCRATCH/go"
@@ -199,7 +204,7 @@ bad() {
 	lines -l 0 -2 0 -r 0 -d 5
 	gateway_up request=1,bind=1,idle=2
 	session silent expect-silence 4000 -- expect-reset
-	session loaded expect-silence 4000 -- wait-file "$SCRATCH/go" send-random 1M 1 expect-reset
+	session loaded expect-silence 4000 -- wait-file "$SCRATCH/go" fill 1 300 expect-reset
 	session left expect-silence 4000 -- wait-file "$SCRATCH/go" send-random 2K 1 pause 100 reset
 	play slow client connect "10.1.0.2:$PORT" send '\x04\x01' touch "$SCRATCH/slow.reached" expect-silence 4000
 	play bind client connect "10.1.0.2:$PORT" send "$(request 4 2 80 10.2.0.2 bind)" expect "$bound" \
@@ -218,17 +223,16 @@ bad() {
 
 @test "both vanish: nothing is waited for longer than the limits" {
 	lines -l 0 -2 0 -r 0 -d 5
-	gateway_up request=1,connect=1,idle=2
+	gateway_up connect=3,idle=2
 	session silent expect-silence 4000 -- expect-silence 4000
-	session loaded wait-file "$SCRATCH/go" send-random 64K 1 expect-silence 4000 -- \
-		wait-file "$SCRATCH/go" send-random 64K 2 expect-silence 4000
+	session loaded wait-file "$SCRATCH/go" fill 1 300 touch "$SCRATCH/filled" expect-silence 4000 -- expect-silence 4000
 	reached silent silent-server loaded loaded-server
 	cut_off server
-	play late client connect "10.1.0.2:$PORT" send "$(request 4 1 80 10.2.0.2 late)" touch "$SCRATCH/late.reached" \
-		expect-silence 4000
-	reached late
-	cut_off client
 	touch "$SCRATCH/go"
+	wait_for test -e "$SCRATCH/filled"
+	play late client connect "10.1.0.2:$PORT" send "$(request 4 1 80 10.2.0.2 late)" expect-silence 4000
+	wait_for dialling
+	cut_off client
 	ended silent idle 2 5
 	ended loaded idle 2 5
 	ended late connect-timeout
