@@ -735,7 +735,7 @@ usage(const char *problem, bool to_client)
 int
 main(int argc, char **argv)
 {
-	struct options options;
+	static struct options options; /* holds memory to the end */
 	struct net_file standard[] = { net_look(IN), net_look(OUT), net_look(ERRORS) };
 	const char *problem;
 	bool to_client;

@@ -53,7 +53,7 @@ code_through() {
 permitted_and_denied() {
 	socat_up
 	[ "$(through '')" = hello ]
-	wait_for log_has 'open cmd=connect src=local via=.* user="" .*dst=203.0.113.80:80 rule=/etc/socks4-stdio-ssh.acl:[0-9]+$'
+	wait_for log_has 'open cmd=connect src=local via=.* user="" .*dst=203.0.113.80:80 rule=/etc/socks4-stdio-ssh.acl:[0-9]+( sandbox=none)?$'
 	wait_for log_has 'close cmd=connect .* reason=eof$'
 	[ "$(URL=http://203.0.113.80:25/ code_through '')" = 91 ]
 	wait_for log_has 'refuse cmd=connect src=local .* code=91 reason=denied$'

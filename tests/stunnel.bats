@@ -46,7 +46,7 @@ fetch_tls() {
 	right() {
 		tunnel_up
 		[ "$(fetch_tls 1080)" = hello ]
-		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+$'
+		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
 		wait_for log_has 'close cmd=connect .* reason=eof$'
 		[ "$(URL=http://203.0.113.80:25/ refusal --interface 127.0.0.1 --proxy socks4://127.0.0.1:1080)" = 91 ]
 		wait_for log_has 'refuse cmd=connect src=10.1.0.2:.* code=91 reason=denied$'

@@ -48,7 +48,7 @@ failed_units() {
 		socket_up
 		[ "$(fetch)" = hello ]
 		[ "$(URL=http://www.example.org/ fetch --proxy socks4a://alice@10.1.0.1:1080)" = hello ]
-		wait_for journal_has 6 '^open cmd=connect src=10.1.0.2:[0-9]+ user="" dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+$'
+		wait_for journal_has 6 '^open cmd=connect src=10.1.0.2:[0-9]+ user="" dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
 		wait_for journal_has 6 '^open .* user=alice .*name=www.example.org'
 		wait_for journal_has 6 '^close .* reason=eof$'
 		wait_for no_session_left

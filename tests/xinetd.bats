@@ -18,7 +18,7 @@ xinetd_up() {
 	session() {
 		xinetd_up
 		[ "$(fetch --proxy socks4://alice@10.1.0.1:1080)" = hello ]
-		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+$'
+		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
 		wait_for log_has 'close cmd=connect .* reason=eof$'
 		[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
 		wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
