@@ -83,11 +83,11 @@ bind_script() {
 
 @test "no descriptor is left for the caller: 91 at once, exit 1" {
 	start client "$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 2 21 127.0.0.1 '')" \
-		expect '\0\x5a\c3\x7f\0\0\x01' touch "$SCRATCH/waits" wait-file "$SCRATCH/limited" \
-		2:connect 127.0.0.1:@3 expect "$rejected" expect-eof expect-exit 1 -- "$BIN" -l stderr -a "$ACL" -w bind=5
-	wait_for test -e "$SCRATCH/waits"
+		expect '\0\x5a\c3\x7f\0\0\x01' print '\d3\n' expect "$rejected" expect-eof expect-exit 1 -- \
+		"$BIN" -l stderr -a "$ACL" -w bind=5
+	port=$(port_of client)
 	prlimit --pid "$(pgrep -P "${PIDS[client]}")" --nofile=3:3
-	touch "$SCRATCH/limited"
+	run bash -c ": <>/dev/tcp/127.0.0.1/$port" # may be through before it is reset, or not
 	status_of client || fail "$(cat "$SCRATCH/client.err")"
 	grep -q ' code=91 reason=system$' "$SCRATCH/log"
 }
