@@ -67,8 +67,6 @@ take_address(struct input *input, struct address *address)
 static struct acl *
 load(const char *text, size_t length)
 {
-	static struct acl_room rooms[2]; /* two lists live at a time */
-	static unsigned turn;
 	static char path[32];
 	static int fd = -1;
 	struct acl *acl;
@@ -82,7 +80,7 @@ load(const char *text, size_t length)
 	}
 	assert(ftruncate(fd, 0) == 0 && pwrite(fd, text, length, 0) == (ssize_t)length);
 	complaints = 0;
-	acl = acl_load(path, complain, &rooms[turn++ % 2]);
+	acl = acl_load(path, complain);
 	assert((acl == NULL) == (complaints > 0));
 	return acl;
 }
