@@ -27,25 +27,32 @@ address_set(struct address *address, int family, const void *octets)
 	memcpy(address->octets, octets, family == AF_INET ? 4 : 16);
 }
 
-int
-address_parse(const char *text, struct address *address)
+/* Reads an address without a scope. */
+static int
+parse_bare(const char *text, size_t length, int family, struct address *address)
 {
 	unsigned char octets[16];
 	char bare[INET6_ADDRSTRLEN];
-	const char *percent = strchr(text, '%');
-	size_t length = percent != NULL ? (size_t)(percent - text) : strlen(text);
 
 	if (length >= sizeof bare)
 		return -1;
 	memcpy(bare, text, length);
 	bare[length] = '\0';
-	if (percent == NULL && inet_pton(AF_INET, bare, octets) == 1) {
-		address_set(address, AF_INET, octets);
-		return 0;
-	}
-	if (inet_pton(AF_INET6, bare, octets) != 1)
+	if (inet_pton(family, bare, octets) != 1)
 		return -1;
-	address_set(address, AF_INET6, octets);
+	address_set(address, family, octets);
+	return 0;
+}
+
+int
+address_parse(const char *text, struct address *address)
+{
+	const char *percent = strchr(text, '%');
+	size_t length = percent != NULL ? (size_t)(percent - text) : strlen(text);
+	int family = memchr(text, ':', length) != NULL ? AF_INET6 : AF_INET;
+
+	if (parse_bare(text, length, family, address) == -1)
+		return -1;
 	if (percent == NULL)
 		return 0;
 	address->scope = if_nametoindex(percent + 1);
@@ -70,28 +77,26 @@ address_parse_port(const char *text, unsigned minimum, unsigned *port)
 static bool
 host_bits_clear(const struct address *address, unsigned length)
 {
-	unsigned i, bits = address->family == AF_INET ? 32 : 128;
+	unsigned i, size = address->family == AF_INET ? 4 : 16;
 
-	for (i = length; i < bits; i++)
-		if (address->octets[i / 8] & (0x80 >> i % 8))
+	for (i = length / 8; i < size; i++) {
+		unsigned mask = i == length / 8 ? 0xffU >> length % 8 : 0xffU;
+
+		if (address->octets[i] & mask)
 			return false;
+	}
 	return true;
 }
 
 const char *
 address_parse_prefix(const char *text, struct prefix *prefix)
 {
-	char bare[INET6_ADDRSTRLEN];
 	const char *slash = strchr(text, '/');
 	size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
 	bool six = memchr(text, ':', length) != NULL;
 	unsigned bits = six ? 128 : 32;
 
-	if (length >= sizeof bare)
-		return "is not an address";
-	memcpy(bare, text, length);
-	bare[length] = '\0';
-	if (strchr(bare, '%') != NULL || address_parse(bare, &prefix->address) == -1)
+	if (parse_bare(text, length, six ? AF_INET6 : AF_INET, &prefix->address) == -1)
 		return "is not an address";
 	prefix->length = bits;
 	if (slash != NULL &&
@@ -111,19 +116,64 @@ address_parse_prefix(const char *text, struct prefix *prefix)
 	return NULL;
 }
 
+static void
+put_four(struct text *text, const unsigned char *octets)
+{
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		text_put(text, i > 0 ? "." : "");
+		text_put_number(text, octets[i], 1);
+	}
+}
+
+/* Where the first longest run of two or more zero groups starts, and its length; 8: nowhere. */
+static int
+find_zeros(const unsigned char *octets, int *length)
+{
+	int i, run = 0, start = 8;
+
+	*length = 1;
+	for (i = 0; i < 8; i++) {
+		run = (octets[2 * i] | octets[2 * i + 1]) == 0 ? run + 1 : 0;
+		if (run > *length) {
+			*length = run;
+			start = i + 1 - run;
+		}
+	}
+	return start;
+}
+
+/* RFC 5952 section 4. Not by inet_ntop(3), with which musl brings all of printf(3) along. */
+static void
+put_six(struct text *text, const unsigned char *octets)
+{
+	int i, length, start = find_zeros(octets, &length);
+
+	for (i = 0; i < 8; i++) {
+		if (i == start) {
+			text_put(text, "::");
+			i += length - 1;
+			continue;
+		}
+		text_put(text, i > 0 && i != start + length ? ":" : "");
+		text_put_hex(text, (unsigned)(octets[2 * i] << 8 | octets[2 * i + 1]), 1);
+	}
+}
+
 const char *
 address_print(const struct address *address, char *text)
 {
 	char name[IF_NAMESIZE];
-	struct text zone;
+	struct text whole;
 
-	if (inet_ntop(address->family, address->octets, text, ADDRESS_TEXT) == NULL)
-		return strcpy(text, "-");
-	if (address->scope != 0 && if_indextoname(address->scope, name) != NULL) {
-		text_start(&zone, text + strlen(text), ADDRESS_TEXT - strlen(text));
-		text_put(&zone, "%");
-		text_put(&zone, name);
-	}
+	text_start(&whole, text, ADDRESS_TEXT);
+	if (address->family == AF_INET6)
+		put_six(&whole, address->octets);
+	else
+		put_four(&whole, address->octets);
+	if (address->scope != 0 && if_indextoname(address->scope, name) != NULL)
+		text_put_all(&whole, "%", name, NULL);
 	return text;
 }
 

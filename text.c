@@ -1,3 +1,4 @@
+#include <stdarg.h>
 #include <string.h>
 
 #include "text.h"
@@ -33,14 +34,39 @@ text_put(struct text *text, const char *string)
 }
 
 void
+text_put_all(struct text *text, ...)
+{
+	va_list strings;
+	const char *string;
+
+	va_start(strings, text);
+	while ((string = va_arg(strings, const char *)) != NULL)
+		text_put(text, string);
+	va_end(strings);
+}
+
+static void
+put_number(struct text *text, unsigned long long number, unsigned base, size_t least)
+{
+	static const char values[] = "0123456789abcdef";
+	char digits[24];
+	size_t start = sizeof digits;
+
+	while (start > 0 && (number > 0 || sizeof digits - start < least)) {
+		digits[--start] = values[number % base];
+		number /= base;
+	}
+	text_put_bytes(text, digits + start, sizeof digits - start);
+}
+
+void
 text_put_number(struct text *text, unsigned long long number, size_t digits)
 {
-	char decimal[24];
-	size_t start = sizeof decimal;
+	put_number(text, number, 10, digits);
+}
 
-	while (start > 0 && (number > 0 || sizeof decimal - start < digits)) {
-		decimal[--start] = (char)('0' + number % 10);
-		number /= 10;
-	}
-	text_put_bytes(text, decimal + start, sizeof decimal - start);
+void
+text_put_hex(struct text *text, unsigned number, size_t digits)
+{
+	put_number(text, number, 16, digits);
 }

@@ -19,7 +19,15 @@ void text_start(struct text *text, char *bytes, size_t size);
 void text_put_bytes(struct text *text, const char *bytes, size_t length);
 void text_put(struct text *text, const char *string);
 
-/* Puts a number in decimal, with zeros before it up to that many digits. */
+/* Puts strings, of which the last one is followed by NULL. */
+void text_put_all(struct text *text, ...)
+#ifdef __GNUC__
+    __attribute__((sentinel))
+#endif
+    ;
+
+/* Puts a number, in decimal or hexadecimal, with zeros before it up to that many digits. */
 void text_put_number(struct text *text, unsigned long long number, size_t digits);
+void text_put_hex(struct text *text, unsigned number, size_t digits);
 
 #endif
