@@ -63,6 +63,12 @@ user_item(struct word word, struct item *item)
 	return NULL;
 }
 
+static bool
+is_digit(char octet)
+{
+	return octet >= '0' && octet <= '9';
+}
+
 /* A number as inet_aton(3) reads it, which resolvers ask about names: 300, 0x7f. No domain ends
  * in one, so it is an address that went wrong. */
 static bool
@@ -74,11 +80,13 @@ ends_in_number(struct word word)
 		end--;
 	for (start = end; start > 0 && word.text[start - 1] != '.'; start--)
 		;
+	if (start == end || !is_digit(word.text[start]))
+		return false;
 	if (end - start >= 2 && strncasecmp(word.text + start, "0x", 2) == 0)
 		digits = strspn(word.text + start + 2, "0123456789abcdefABCDEF") + 2;
 	else
 		digits = strspn(word.text + start, "0123456789");
-	return end > start && digits >= end - start;
+	return digits >= end - start;
 }
 
 /* In `deny to Internal` or `deny to port` nobody means a host of that name, and as one it would
@@ -104,7 +112,7 @@ static bool
 is_name_octet(char octet)
 {
 	return (octet >= 'a' && octet <= 'z') || (octet >= 'A' && octet <= 'Z') ||
-	    (octet >= '0' && octet <= '9') || octet == '-' || octet == '_';
+	    is_digit(octet) || octet == '-' || octet == '_';
 }
 
 static const char *
@@ -133,6 +141,18 @@ name_item(struct word word, struct item *item)
 	return label == 0 ? "has an empty label" : NULL;
 }
 
+/* A colon or slash: then it is no name. */
+static bool
+has_prefix_octet(struct word word)
+{
+	size_t i;
+
+	for (i = 0; i < word.length; i++)
+		if (word.text[i] == ':' || word.text[i] == '/')
+			return true;
+	return false;
+}
+
 static const char *
 destination_item(struct word word, struct item *item)
 {
@@ -140,7 +160,7 @@ destination_item(struct word word, struct item *item)
 		item->kind = ITEM_ANY;
 	else if (aclitem_is(word, "internal"))
 		item->kind = ITEM_INTERNAL;
-	else if (memchr(word.text, ':', word.length) || memchr(word.text, '/', word.length))
+	else if (has_prefix_octet(word))
 		return prefix_item(word, item);
 	else if (!ends_in_number(word))
 		return name_item(word, item);
@@ -152,14 +172,16 @@ destination_item(struct word word, struct item *item)
 static const char *
 port_item(struct word word, struct item *item)
 {
-	char text[ELEMENT + 1];
+	char text[ELEMENT + 1], *dash;
 	const struct servent *service;
-	char *dash;
 	unsigned low, high;
+	size_t i;
 
 	copy(word, text);
 	item->kind = ITEM_PORTS;
-	if (text[strspn(text, "0123456789-")] != '\0') {
+	for (i = 0; is_digit(text[i]) || text[i] == '-'; i++)
+		;
+	if (text[i] != '\0') {
 		service = getservbyname(text, "tcp");
 		if (service == NULL)
 			return "is not a known service";

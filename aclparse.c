@@ -1,4 +1,3 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,13 +5,21 @@
 #include "address.h"
 #include "aclrule.h"
 #include "socks4.h"
+#include "text.h"
 
 struct parser {
 	struct acl *acl;
 	unsigned line;
+	bool unclean;	     /* somewhere in the text is a byte that belongs in no line */
 	struct word subject; /* what a message is about */
 	bool ident;	     /* the rule has said ident */
 };
+
+static bool
+ends_word(char octet)
+{
+	return octet == ' ' || octet == '\t' || octet == '#';
+}
 
 bool
 aclparse_word(struct word *line, struct word *word)
@@ -22,7 +29,7 @@ aclparse_word(struct word *line, struct word *word)
 	while (p < end && (*p == ' ' || *p == '\t'))
 		p++;
 	word->text = p;
-	while (p < end && *p != ' ' && *p != '\t' && *p != '#')
+	while (p < end && !ends_word(*p))
 		p++;
 	word->length = (size_t)(p - word->text);
 	line->text = p;
@@ -90,13 +97,14 @@ parse_list(struct parser *parser, struct rule *rule, int criterion, struct word 
 {
 	struct acl *acl = parser->acl;
 	struct word element = { list.text, 0 };
-	const char *comma, *end = list.text + list.length, *message;
+	const char *end = list.text + list.length, *comma, *message;
 	struct item *items;
 
 	rule->lists[criterion].first = (unsigned)acl->item_count;
 	for (;; element.text = comma + 1) {
-		comma = memchr(element.text, ',', (size_t)(end - element.text));
-		element.length = (size_t)((comma != NULL ? comma : end) - element.text);
+		for (comma = element.text; comma < end && *comma != ','; comma++)
+			;
+		element.length = (size_t)(comma - element.text);
 		parser->subject = element.length > 0 ? element : list;
 		if (element.length == 0)
 			return "has an empty element";
@@ -109,7 +117,7 @@ parse_list(struct parser *parser, struct rule *rule, int criterion, struct word 
 			return message;
 		acl->item_count++;
 		rule->lists[criterion].count++;
-		if (comma == NULL)
+		if (comma == end)
 			return NULL;
 	}
 }
@@ -136,15 +144,16 @@ parse_ident(struct parser *parser, struct rule *rule, struct word mode)
 static int
 criterion_of(struct word word)
 {
-	static const char *const criteria[] = { [RULE_FROM] = "from",
-		[RULE_USER] = "user",
-		[RULE_TO] = "to",
-		[RULE_PORT] = "port",
-		[RULE_LISTS] = "ident" };
+	static const struct word criteria[] = { [RULE_FROM] = { "from", 4 },
+		[RULE_USER] = { "user", 4 },
+		[RULE_TO] = { "to", 2 },
+		[RULE_PORT] = { "port", 4 },
+		[RULE_LISTS] = { "ident", 5 } };
 	int i;
 
 	for (i = RULE_LISTS; i >= 0; i--)
-		if (aclitem_is(word, criteria[i]))
+		if (word.length == criteria[i].length &&
+		    memcmp(word.text, criteria[i].text, word.length) == 0)
 			break;
 	return i;
 }
@@ -156,10 +165,10 @@ parse_criterion(struct parser *parser, struct rule *rule, struct word word, stru
 	int criterion = criterion_of(word);
 
 	parser->subject = word;
-	if (aclitem_is(word, "connect") || aclitem_is(word, "bind"))
-		return "is in the wrong place: it follows permit or deny";
 	if (criterion == -1)
-		return "is not a known word";
+		return aclitem_is(word, "connect") || aclitem_is(word, "bind")
+		    ? "is in the wrong place: it follows permit or deny"
+		    : "is not a known word";
 	if (criterion == RULE_LISTS ? parser->ident : rule->lists[criterion].count > 0)
 		return "stands twice";
 	if (!aclparse_word(line, &value))
@@ -202,9 +211,9 @@ parse_line(struct parser *parser, struct word line)
 
 	parser->ident = false;
 	parser->subject = (struct word){ "line", 4 };
-	if (memchr(line.text, '\0', line.length) != NULL)
+	if (parser->unclean && memchr(line.text, '\0', line.length) != NULL)
 		return "contains a NUL byte";
-	if (memchr(line.text, '\r', line.length) != NULL)
+	if (parser->unclean && memchr(line.text, '\r', line.length) != NULL)
 		return "contains a carriage return";
 	if (!aclparse_word(&line, &action))
 		return NULL;
@@ -229,7 +238,8 @@ static void
 report(const struct parser *parser, const char *path, const char *message,
     void (*complain)(const char *message))
 {
-	char subject[64], text[4608];
+	char subject[64], bytes[4608];
+	struct text text;
 	size_t i;
 
 	for (i = 0; i < parser->subject.length && i < sizeof subject - 1; i++) {
@@ -238,9 +248,12 @@ report(const struct parser *parser, const char *path, const char *message,
 			subject[i] = '?';
 	}
 	subject[i] = '\0';
-	snprintf(text, sizeof text, "%s:%u: %s%s %s", path, parser->line, subject,
-	    i < parser->subject.length ? "..." : "", message);
-	complain(text);
+	text_start(&text, bytes, sizeof bytes);
+	text_put_all(&text, path, ":", NULL);
+	text_put_number(&text, parser->line, 1);
+	text_put_all(
+	    &text, ": ", subject, i < parser->subject.length ? "... " : " ", message, NULL);
+	complain(bytes);
 }
 
 bool
@@ -251,6 +264,8 @@ aclparse_text(struct acl *acl, const char *path, void (*complain)(const char *me
 	struct word line = { acl->text, 0 };
 	bool right = true;
 
+	parser.unclean = memchr(acl->text, '\0', acl->length) != NULL ||
+	    memchr(acl->text, '\r', acl->length) != NULL;
 	for (; line.text < end; line.text = newline + 1) {
 		newline = memchr(line.text, '\n', (size_t)(end - line.text));
 		if (newline == NULL)
