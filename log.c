@@ -1,18 +1,23 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "log.h"
+#include "net.h"
 #include "text.h"
+
+#ifndef _PATH_LOG
+#define _PATH_LOG "/dev/log"
+#endif
 
 enum {
 	/* Source bytes of a value that are shown: more than any USERID, name (255) or identd's
@@ -22,7 +27,8 @@ enum {
 	/* Four values and a rule, each byte escaped; the rest is short. No end is ever cut. */
 	LINE_MOST = 4 * 4 * VALUE_MOST + 4 * RULE_MOST + 2048,
 	LINE_USUAL = 1024, /* only a longer one takes that much memory */
-	STALL = 1	   /* seconds that a line waits for a reader who is stuck */
+	STALL = 1,	   /* seconds that a line waits for a reader who is stuck */
+	SYSLOG_MOST = 960  /* RFC 3164 section 4.1: 1024, to which time and host are added */
 };
 
 struct event {
@@ -36,6 +42,8 @@ struct event {
 static enum log_place place = LOG_TO_NONE;
 static bool journal; /* standard error is the journal stream */
 static bool quiet, verbose;
+static unsigned long long pid;
+static int syslogd = -1; /* connected to it */
 
 /* True where fd 2 is the stream that systemd says it has connected to the journal. */
 static bool
@@ -67,24 +75,38 @@ log_start(enum log_place where, bool only_errors, bool phases)
 	if (where == LOG_TO_DEFAULT)
 		place = journal ? LOG_TO_STDERR : LOG_TO_SYSLOG;
 	if (place == LOG_TO_SYSLOG)
-		openlog("socks4-stdio", LOG_PID, LOG_DAEMON);
+		pid = (unsigned long long)getpid(); /* while we may ask */
+}
+
+/* Connects to syslogd, anew where it was connected before. */
+static bool
+reach_syslogd(void)
+{
+	const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = _PATH_LOG };
+
+	if (syslogd != -1)
+		close(syslogd);
+	syslogd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	if (syslogd == -1)
+		return false;
+	if (fcntl(syslogd, F_SETFL, O_NONBLOCK) == 0 &&
+	    connect(syslogd, (const struct sockaddr *)&address, sizeof address) == 0)
+		return true;
+	close(syslogd);
+	syslogd = -1;
+	return false;
 }
 
 void
 log_ready(void)
 {
-	if (place != LOG_TO_SYSLOG)
-		return;
-	openlog("socks4-stdio", LOG_PID | LOG_NDELAY, LOG_DAEMON);
-#ifdef __GLIBC__
-	tzset(); /* glibc's syslog() writes local time and reads the zone's file; musl's, UTC */
-#endif
+	if (place == LOG_TO_SYSLOG && syslogd == -1)
+		(void)reach_syslogd();
 }
 
 static void
 put_bytes(struct text *line, const char *bytes, size_t length, const char *special)
 {
-	static const char digits[] = "0123456789abcdef";
 	size_t i;
 
 	for (i = 0; i < length; i++) {
@@ -95,20 +117,27 @@ put_bytes(struct text *line, const char *bytes, size_t length, const char *speci
 			continue;
 		}
 		text_put(line, "\\x");
-		text_put_bytes(line, &digits[byte >> 4], 1);
-		text_put_bytes(line, &digits[byte & 15], 1);
+		text_put_hex(line, byte, 2);
 	}
 }
 
-/* Empties the line; the journal takes its priority from the front. */
+/* Empties the line. The journal and syslogd take its priority from the front; the time of a line
+ * that has none is that of its arrival (RFC 3164 section 4.3.2). */
 static void
 begin(struct text *line, int priority)
 {
 	text_start(line, line->bytes, line->size);
-	if (journal) {
-		text_put(line, "<");
-		text_put_number(line, (unsigned long long)priority, 1);
-		text_put(line, ">");
+	if (place == LOG_TO_SYSLOG)
+		priority |= LOG_DAEMON;
+	else if (!journal)
+		return;
+	text_put(line, "<");
+	text_put_number(line, (unsigned long long)priority, 1);
+	text_put(line, ">");
+	if (place == LOG_TO_SYSLOG) {
+		text_put(line, "socks4-stdio[");
+		text_put_number(line, pid, 1);
+		text_put(line, "]: ");
 	}
 }
 
@@ -251,48 +280,45 @@ compose(struct text *line, int priority, const struct event *event, size_t most,
 	put_value(line, "reason", event->reason, VALUE_MOST);
 }
 
-static void
-interrupt(int number)
+/* One write(2), one datagram, if there is room for it in time. -1 with errno where it failed. */
+static int
+write_line(int fd, const struct text *line)
 {
-	(void)number;
-	alarm(STALL);
+	struct pollfd polled = { .fd = fd, .events = POLLOUT };
+	int64_t deadline = net_deadline(STALL);
+	int ready;
+
+	do {
+		ready = poll(&polled, 1, net_timeout(deadline));
+		if (ready == -1 && errno == EINTR)
+			continue;
+		if (ready == 0 || write(fd, line->bytes, line->length) != -1)
+			return 0;
+	} while ((errno == EINTR || errno == EAGAIN) && net_now() < deadline);
+	return -1;
 }
 
-/* syslog(3) knows no limit: it waits for ever while a stuck syslogd's queue is full. The alarm goes
- * off again, for glibc tries twice. Here it is not the one that ends the session; what a signal
- * meanwhile has to say is known (net_stop()) before the next wait. */
+/* Not by syslog(3), which knows no limit and waits for ever for a syslogd that is stuck. One that
+ * was restarted is reached anew, which the sandbox does not let happen. */
 static void
-send_to_syslog(int priority, const char *text)
+send_to_syslogd(const struct text *line)
 {
-	struct sigaction action, before;
-
-	memset(&action, 0, sizeof action);
-	sigemptyset(&action.sa_mask);
-	action.sa_handler = interrupt;
-	sigaction(SIGALRM, &action, &before);
-	alarm(STALL);
-	syslog(priority, "%s", text);
-	alarm(0);
-	sigaction(SIGALRM, &before, NULL);
+	if (syslogd == -1 && !reach_syslogd())
+		return;
+	if (write_line(syslogd, line) == -1 && reach_syslogd())
+		(void)write_line(syslogd, line);
 }
 
-/* Whole lines, each in one write(2), so that those of many sessions do not mix. */
+/* Whole lines, so that those of many sessions do not mix. */
 static void
-emit(struct text *line, int priority)
+emit(struct text *line)
 {
-	struct pollfd polled = { .fd = 2, .events = POLLOUT };
-	ssize_t written;
-
 	if (place == LOG_TO_SYSLOG) {
-		send_to_syslog(priority, line->bytes);
+		send_to_syslogd(line);
 		return;
 	}
 	line->bytes[line->length++] = '\n'; /* in place of the NUL */
-	if (poll(&polled, 1, STALL * 1000) == 0)
-		return;
-	do
-		written = write(2, line->bytes, line->length);
-	while (written == -1 && errno == EINTR);
+	(void)write_line(2, line);
 }
 
 static bool
@@ -309,7 +335,7 @@ tell_long(int priority, const struct event *event)
 
 	text_start(&line, bytes, sizeof bytes);
 	compose(&line, priority, event, VALUE_MOST, RULE_MOST);
-	emit(&line, priority);
+	emit(&line);
 }
 
 static void
@@ -317,21 +343,19 @@ tell(int priority, const struct event *event)
 {
 	char bytes[LINE_USUAL];
 	struct text line;
+	size_t most;
 
 	if (!is_wanted(priority))
 		return;
 	text_start(&line, bytes, sizeof bytes);
 	compose(&line, priority, event, VALUE_MOST, RULE_MOST);
-#ifndef __GLIBC__
-	/* musl's syslog() cuts a line, with its head, at 1024 bytes: what the client has chosen
-	 * must not push the reason out. */
-	for (size_t most = 64; place == LOG_TO_SYSLOG && line.length > 960 && most >= 8; most /= 2)
+	/* Where syslogd cuts, what the client has chosen must not push the reason out. */
+	for (most = 64; place == LOG_TO_SYSLOG && line.length > SYSLOG_MOST && most >= 8; most /= 2)
 		compose(&line, priority, event, most, 4 * most);
-#endif
 	if (line.cut)
 		tell_long(priority, event);
 	else
-		emit(&line, priority);
+		emit(&line);
 }
 
 static void

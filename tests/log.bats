@@ -293,7 +293,7 @@ syslog_up() {
 		wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
 		[ ! -s "$LOG" ]
 		[ "$(grep -o 'socks4-stdio\[[0-9]*\]' "$SCRATCH/syslog" | uniq | wc -l)" = 3 ]
-		sed -E 's/^(<[0-9]+>)[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
+		sed -E 's/^(<[0-9]+>)socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
 		logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
 			"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
 	}
