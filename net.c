@@ -261,8 +261,8 @@ bind_to(int fd, const struct address *address, unsigned port)
 	return bind(fd, (struct sockaddr *)&storage, length);
 }
 
-static int
-local_of(int fd, struct endpoint *local)
+int
+net_local(int fd, struct endpoint *local)
 {
 	struct sockaddr_storage storage;
 	socklen_t length = sizeof storage;
@@ -278,8 +278,8 @@ is_self(int fd, const struct endpoint *to)
 {
 	struct endpoint local;
 
-	return to->port >= FIRST_EPHEMERAL && local_of(fd, &local) == 0 && local.port == to->port &&
-	    address_equal(&local.address, &to->address);
+	return to->port >= FIRST_EPHEMERAL && net_local(fd, &local) == 0 &&
+	    local.port == to->port && address_equal(&local.address, &to->address);
 }
 
 static const struct address *
@@ -486,7 +486,7 @@ net_facing(const struct address *towards, struct address *local)
 
 	if (fd == -1)
 		return -1;
-	if (connect(fd, (struct sockaddr *)&storage, length) == -1 || local_of(fd, &own) == -1)
+	if (connect(fd, (struct sockaddr *)&storage, length) == -1 || net_local(fd, &own) == -1)
 		return give_up(fd);
 	close(fd);
 	*local = own.address;
@@ -522,7 +522,7 @@ net_listen(const struct address *address, unsigned low, unsigned high, struct en
 	errno = EADDRINUSE;
 	for (i = 0; i < count && fd == -1 && errno == EADDRINUSE; i++)
 		fd = listen_on(address, low == 0 ? 0 : low + (start + i) % count);
-	if (fd != -1 && local_of(fd, local) == -1)
+	if (fd != -1 && net_local(fd, local) == -1)
 		return give_up(fd);
 	return fd;
 }

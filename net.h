@@ -78,6 +78,9 @@ int net_dial(const struct endpoint *candidates, size_t count, const struct addre
  * nothing is sent. 0 or -1 with errno. */
 int net_facing(const struct address *towards, struct address *local);
 
+/* The local address of a socket. 0 or -1 with errno. */
+int net_local(int fd, struct endpoint *local);
+
 /* Listens for one caller on an address and a port from low to high, tried from a random one on;
  * low 0: any port. Returns the fd and sets local; or -1 with errno. */
 int net_listen(const struct address *address, unsigned low, unsigned high, struct endpoint *local);
