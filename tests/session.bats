@@ -4,7 +4,6 @@ load helper
 
 teardown() {
 	stop_all
-	[ -z "${MAKE_RUN-}" ] || kill "$MAKE_RUN" 2>/dev/null || :
 }
 
 # A web server of one page, which is file $1.
@@ -75,21 +74,23 @@ two_ended() {
 	[ "$(sort -u "$SCRATCH/statuses")" = 0 ]
 }
 
-@test "make run serves until it is interrupted, and tells the curl line" {
+@test "make run serves by the built-in list until it is interrupted, and tells the curl line" {
 	require curl make
 	echo hello >"$SCRATCH/file"
-	web_up "$SCRATCH/file"
-	port=$((20000 + RANDOM % 10000))
-	# As a terminal does it: Ctrl-C goes to the whole group, and its default is not ignored.
-	setsid env --default-signal=INT make -C "$TESTS/.." run PORT="$port" >"$SCRATCH/run.out" 2>"$SCRATCH/run.err" 3>&- &
-	MAKE_RUN=$!
-	wait_for bash -c ": </dev/tcp/127.0.0.1/$port"
-	grep -q "curl --socks4a 127.0.0.1:$port http" "$SCRATCH/run.out"
-	[ "$(curl -sS --max-time 10 --socks4a "127.0.0.1:$port" "http://localhost:$WEB/")" = hello ]
-	wait_for grep -q '^close cmd=connect .* name=localhost rule=built-in:1 .* reason=eof$' "$SCRATCH/run.err"
-	kill -INT -- "-$MAKE_RUN"
-	wait_for gone "$MAKE_RUN"
-	MAKE_RUN=
-	run bash -c ": </dev/tcp/127.0.0.1/$port"
-	[ "$status" != 0 ]
+	cat >"$SCRATCH/scene" <<'END'
+		. "$TESTS/helper.bash"
+		set -eu
+		echo deny >/etc/socks4-stdio.acl
+		busybox httpd -p 127.0.0.1:8080 -h "$SCRATCH"
+		# As a terminal does it: Ctrl-C goes to the whole group, and its default is not ignored.
+		setsid env --default-signal=INT make -C "$TESTS/.." run PORT=1090 >"$SCRATCH/run.out" 2>"$SCRATCH/run.err" &
+		wait_for bash -c ': </dev/tcp/127.0.0.1/1090'
+		grep -q 'curl --socks4a 127.0.0.1:1090 http' "$SCRATCH/run.out"
+		[ "$(curl -sS --max-time 10 --socks4a 127.0.0.1:1090 http://localhost:8080/file)" = hello ]
+		wait_for grep -q '^close cmd=connect .* name=localhost rule=built-in:1 .* reason=eof$' "$SCRATCH/run.err"
+		kill -INT -- "-$!"
+		wait_for gone "$!"
+		! bash -c ': </dev/tcp/127.0.0.1/1090' 2>"$SCRATCH/refused"
+END
+	SCRATCH=$SCRATCH "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
 }
