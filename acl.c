@@ -206,43 +206,42 @@ acl_judge(const struct acl *acl, const struct acl_request *request)
 {
 	struct internals internals = { MAYBE, MAYBE };
 	struct acl_decision decision = { ACL_DENY, 0, ACL_IDENT_DEFAULT };
-	bool certain = true;
 	size_t i;
 
 	for (i = 0; i < acl->rule_count; i++) {
 		const struct rule *rule = &acl->rules[i];
 		enum match match = match_rule(acl, rule, request, &internals);
 
-		certain = certain && match != MAYBE;
 		if (match == YES || (match == MAYBE && rule->permit)) {
 			if (rule->permit)
 				decision.verdict =
 				    request->address != NULL ? ACL_PERMIT : ACL_LOOKUP;
-			decision.line = certain ? rule->line : 0;
-			decision.ident = certain ? rule->ident : ACL_IDENT_DEFAULT;
+			decision.line = rule->line;
+			decision.ident = rule->ident;
 			break;
 		}
 	}
 	return decision;
 }
 
-const char *
+size_t
 acl_text(const struct acl *acl, unsigned line, char *text, size_t size)
 {
 	struct word rest, word;
 	struct text copy;
-	size_t i;
+	size_t i, length = 0;
 
 	text_start(&copy, text, size);
 	for (i = 0; i < acl->rule_count && acl->rules[i].line != line; i++)
 		;
 	if (i == acl->rule_count)
-		return text;
+		return 0;
 	for (rest = acl->rules[i].text; aclparse_word(&rest, &word);) {
-		text_put(&copy, copy.length > 0 ? " " : "");
+		text_put(&copy, length > 0 ? " " : "");
 		text_put_bytes(&copy, word.text, word.length);
+		length += (length > 0) + word.length;
 	}
-	return text;
+	return length;
 }
 
 struct prefix *

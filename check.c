@@ -1,6 +1,8 @@
 #include <sys/socket.h>
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,25 +60,41 @@ print(const char *verdict, const struct judgement *judgement, const char *addres
 	    address, port);
 }
 
-/* " by path:line: text of the rule", with the identity that it would ask for. */
+/* " by path:line: text of the rule". */
 static void
-print_rule(const struct judge_list *list, const struct acl_decision *decision)
+print_rule(const struct judge_list *list, unsigned line)
 {
-	static const char *const modes[] = {
-		[ACL_IDENT_ASK] = "ask", [ACL_IDENT_REQUIRE] = "require"
-	};
-	char label[1024], text[4096];
+	char nothing[1], *text;
+	size_t room;
 
-	printf(" by %s", judge_rule(list, decision->line, label, sizeof label));
-	if (decision->line != 0) {
-		acl_text(list->acl, decision->line, text, sizeof text);
-		printf(": %s", text);
-		/* The policy of -i and -I stands in for a rule that names none. */
-		if (decision->verdict == ACL_PERMIT && decision->ident >= ACL_IDENT_ASK &&
-		    strstr(text, " ident ") == NULL)
-			printf(" ident %s", modes[decision->ident]);
+	if (line == 0) {
+		printf(" by default");
+		return;
 	}
-	putchar('\n');
+	room = acl_text(list->acl, line, nothing, sizeof nothing) + 1;
+	text = malloc(room);
+	if (text != NULL)
+		acl_text(list->acl, line, text, room);
+	printf(" by %s:%u: %s", list->label, line, text != NULL ? text : strerror(errno));
+	free(text);
+}
+
+static void
+print_candidate(const struct judge_list *list, const struct judgement *judgement,
+    const struct judge_candidate *candidate, unsigned port)
+{
+	static const char *const policies[] = {
+		[ACL_IDENT_ASK] = " ident ask", [ACL_IDENT_REQUIRE] = " ident require"
+	};
+	bool permitted = candidate->decision.verdict == ACL_PERMIT;
+	char text[ADDRESS_TEXT];
+
+	print(permitted ? "permit" : "deny", judgement, address_print(&candidate->address, text),
+	    port);
+	print_rule(list, candidate->decision.line);
+	puts(permitted && candidate->by_policy && candidate->decision.ident >= ACL_IDENT_ASK
+		? policies[candidate->decision.ident]
+		: "");
 }
 
 static int
@@ -99,7 +117,7 @@ answer(const struct judge_list *list, const struct options *options, struct ques
 	struct address asked;
 	char text[ADDRESS_TEXT];
 	enum judge_status status = judge_request(
-	    list, options, &question->source, request, net_deadline(limit), -1, &judgement);
+	    list, options, &question->source, request, net_deadline(limit), NULL, &judgement);
 	size_t i;
 
 	if (status != JUDGE_OK && status != JUDGE_DENIED) {
@@ -113,15 +131,11 @@ answer(const struct judge_list *list, const struct options *options, struct ques
 	}
 	if (judgement.count == 0) {
 		print("deny", &judgement, "", request->port);
-		print_rule(list, &judgement.decision);
+		print_rule(list, judgement.decision.line);
+		putchar('\n');
 	}
-	for (i = 0; i < judgement.count; i++) {
-		const struct judge_candidate *candidate = &judgement.candidates[i];
-
-		print(candidate->decision.verdict == ACL_PERMIT ? "permit" : "deny", &judgement,
-		    address_print(&candidate->address, text), request->port);
-		print_rule(list, &candidate->decision);
-	}
+	for (i = 0; i < judgement.count; i++)
+		print_candidate(list, &judgement, &judgement.candidates[i], request->port);
 	return status == JUDGE_OK ? 0 : 1;
 }
 

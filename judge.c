@@ -1,13 +1,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
 #include "judge.h"
 #include "net.h"
 #include "options.h"
-#include "text.h"
 
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"
@@ -31,20 +31,6 @@ judge_load(
 	}
 	list->acl = acl_load(path, complain);
 	return list->acl != NULL ? 0 : -1;
-}
-
-const char *
-judge_rule(const struct judge_list *list, unsigned line, char *text, size_t size)
-{
-	struct text label;
-
-	text_start(&label, text, size);
-	text_put(&label, line == 0 ? "default" : list->label);
-	if (line != 0) {
-		text_put(&label, ":");
-		text_put_number(&label, line, 1);
-	}
-	return text;
 }
 
 /* The families that a name may resolve to: BIND is IPv4, -4 and -6 narrow, and so does a -b of
@@ -73,13 +59,14 @@ find_destination(const struct options *options, const struct socks4_request *req
 	struct address *first = &judgement->candidates[0].address;
 	bool connecting = request->command == SOCKS4_CONNECT;
 
-	if (connecting && request->port == 0)
-		return JUDGE_BAD_PORT;
 	if (request->name == NULL) {
 		address_set(first, AF_INET, request->dstip);
 		judgement->count = 1;
-		return connecting && address_is_unspecified(first) ? JUDGE_BAD_ADDRESS : JUDGE_OK;
 	}
+	if (connecting && request->port == 0)
+		return JUDGE_BAD_PORT;
+	if (request->name == NULL)
+		return connecting && address_is_unspecified(first) ? JUDGE_BAD_ADDRESS : JUDGE_OK;
 	if (options->no_names)
 		return JUDGE_NAMES_REFUSED;
 	if (!acl_canonical_name(request->name, judgement->name))
@@ -95,8 +82,8 @@ find_destination(const struct options *options, const struct socks4_request *req
 }
 
 static enum judge_status
-look_up(const struct options *options, unsigned char command, int64_t deadline, int watch,
-    struct judgement *judgement)
+look_up(const struct options *options, unsigned char command, int64_t deadline,
+    const struct pollfd *watch, struct judgement *judgement)
 {
 	static const enum judge_status statuses[] = {
 		[RESOLVE_OK] = JUDGE_OK,
@@ -106,6 +93,7 @@ look_up(const struct options *options, unsigned char command, int64_t deadline, 
 		[RESOLVE_STOPPED] = JUDGE_SYSTEM,
 		[RESOLVE_SYSTEM] = JUDGE_SYSTEM,
 	};
+	char name[sizeof judgement->name]; /* in lower case, for resolvers that mind */
 	struct address addresses[RESOLVE_MOST];
 	int family = usable_family(options, command);
 	int64_t start = net_now();
@@ -114,7 +102,9 @@ look_up(const struct options *options, unsigned char command, int64_t deadline, 
 
 	if (family == -1)
 		return JUDGE_RESOLVE_FAILED;
-	status = resolve_name(judgement->name, family, deadline, watch, addresses, &count);
+	for (i = 0; i < sizeof name; i++)
+		name[i] = (char)tolower((unsigned char)judgement->name[i]);
+	status = resolve_name(name, family, deadline, watch, addresses, &count);
 	judgement->ms_resolve = net_now() - start;
 	if (status != RESOLVE_OK)
 		return statuses[status];
@@ -126,8 +116,8 @@ look_up(const struct options *options, unsigned char command, int64_t deadline, 
 
 enum judge_status
 judge_request(const struct judge_list *list, const struct options *options,
-    const struct address *source, const struct socks4_request *request, int64_t deadline, int watch,
-    struct judgement *judgement)
+    const struct address *source, const struct socks4_request *request, int64_t deadline,
+    const struct pollfd *watch, struct judgement *judgement)
 {
 	struct acl_request ask = { request->command, source, request->userid, NULL, NULL,
 		request->port };
@@ -156,7 +146,8 @@ judge_request(const struct judge_list *list, const struct options *options,
 		candidate->decision = acl_judge(list->acl, &ask);
 		if (candidate->decision.verdict == ACL_PERMIT) {
 			permitted = true;
-			if (candidate->decision.ident == ACL_IDENT_DEFAULT)
+			candidate->by_policy = candidate->decision.ident == ACL_IDENT_DEFAULT;
+			if (candidate->by_policy)
 				candidate->decision.ident = options->ident;
 		}
 	}

@@ -14,6 +14,7 @@
 #include "socks4.h"
 
 struct options;
+struct pollfd;
 
 /* The list in force. */
 struct judge_list {
@@ -25,9 +26,6 @@ struct judge_list {
  * complaints as acl_load() makes them. The caller frees list->acl. */
 int judge_load(
     const struct options *options, void (*complain)(const char *message), struct judge_list *list);
-
-/* "path:line", or "default" for line 0; cut at size. */
-const char *judge_rule(const struct judge_list *list, unsigned line, char *text, size_t size);
 
 enum judge_status {
 	JUDGE_OK,     /* some candidate is permitted */
@@ -45,6 +43,7 @@ enum judge_status {
 struct judge_candidate {
 	struct address address;
 	struct acl_decision decision;
+	bool by_policy; /* its identity mode is that of -i or -I, the rule has none */
 };
 
 struct judgement {
@@ -57,9 +56,9 @@ struct judgement {
 };
 
 /* Judges a request of a source. Looks a name up at most once, until the deadline; watch: as
- * net_dial(). */
+ * resolve_name(). */
 enum judge_status judge_request(const struct judge_list *list, const struct options *options,
-    const struct address *source, const struct socks4_request *request, int64_t deadline, int watch,
-    struct judgement *judgement);
+    const struct address *source, const struct socks4_request *request, int64_t deadline,
+    const struct pollfd *watch, struct judgement *judgement);
 
 #endif

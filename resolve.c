@@ -59,7 +59,7 @@ look_up(const char *name, int family, struct message *message)
 }
 
 static void
-be_child(const char *name, int family, int64_t deadline, int watch, const int ends[2])
+be_child(const char *name, int family, int64_t deadline, const int ends[2])
 {
 	static const int signals[] = { SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM };
 	struct message message;
@@ -73,8 +73,6 @@ be_child(const char *name, int family, int64_t deadline, int watch, const int en
 	/* The client's connection must end with the parent, whatever the resolver does. */
 	close(0);
 	close(1);
-	if (watch > 2)
-		close(watch);
 	close(ends[0]);
 	memset(&message, 0, sizeof message);
 	look_up(name, family, &message);
@@ -83,10 +81,13 @@ be_child(const char *name, int family, int64_t deadline, int watch, const int en
 
 /* Waits for the child's message; RESOLVE_OK says no more than that bytes or an end have come. */
 static enum resolve_status
-await(int fd, int64_t deadline, int watch)
+await(int fd, int64_t deadline, const struct pollfd *watch)
 {
-	struct pollfd polled[2] = { { .fd = watch }, { .fd = fd, .events = POLLIN } };
+	struct pollfd polled[2] = { { .fd = -1 }, { .fd = fd, .events = POLLIN } };
 	int ready;
+
+	if (watch != NULL)
+		polled[0] = *watch;
 
 	while (!net_stopped()) {
 		ready = poll(polled, 2, net_timeout(deadline));
@@ -135,8 +136,8 @@ take_message(int fd, int family, struct address *addresses, size_t *count)
 }
 
 enum resolve_status
-resolve_name(const char *name, int family, int64_t deadline, int watch, struct address *addresses,
-    size_t *count)
+resolve_name(const char *name, int family, int64_t deadline, const struct pollfd *watch,
+    struct address *addresses, size_t *count)
 {
 	enum resolve_status status;
 	int ends[2], error;
@@ -148,7 +149,7 @@ resolve_name(const char *name, int family, int64_t deadline, int watch, struct a
 		return RESOLVE_SYSTEM;
 	child = fork();
 	if (child == 0)
-		be_child(name, family, deadline, watch, ends);
+		be_child(name, family, deadline, ends);
 	error = errno;
 	close(ends[1]);
 	errno = error;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct address;
+struct pollfd;
 
 enum { RESOLVE_MOST = 16 }; /* addresses of a name that are looked at */
 
@@ -14,7 +15,7 @@ enum resolve_status {
 	RESOLVE_OK,
 	RESOLVE_NONE,	 /* no such name, no address of that family, or only unspecified ones */
 	RESOLVE_TIMEOUT, /* the limit passed; the child is killed */
-	RESOLVE_LEFT,	 /* watch reset or closed fully meanwhile */
+	RESOLVE_LEFT,	 /* the client that is watched, meanwhile */
 	RESOLVE_STOPPED, /* net_stop() */
 	RESOLVE_SYSTEM	 /* no child, no pipe: errno */
 };
@@ -22,9 +23,10 @@ enum resolve_status {
 /* Looks name up in the order of getaddrinfo(3) (RFC 6724); family AF_INET, AF_INET6, or
  * AF_UNSPEC for both. 0.0.0.0 and :: (mapped too) are dropped. On RESOLVE_OK addresses (room for
  * RESOLVE_MOST) holds *count of them, 1 to RESOLVE_MOST. The child is gone and reaped on return.
- * watch: as net_dial().
+ * watch: a client, and the poll(2) events beside a reset and a full close by which it has left; or
+ * NULL.
  */
-enum resolve_status resolve_name(const char *name, int family, int64_t deadline, int watch,
-    struct address *addresses, size_t *count);
+enum resolve_status resolve_name(const char *name, int family, int64_t deadline,
+    const struct pollfd *watch, struct address *addresses, size_t *count);
 
 #endif

@@ -281,12 +281,14 @@ judge(struct session *s)
 	};
 	const struct limits *limits = &s->options->limits;
 	struct judgement *judgement = s->judgement;
+	bool binding = s->request.command == SOCKS4_BIND;
+	/* A client that ends its input has left a BIND, and has only finished sending otherwise. */
+	struct pollfd watch = { .fd = s->watch, .events = binding ? net_early_end() : 0 };
 	enum judge_status status;
 
-	s->deadline =
-	    net_deadline(s->request.command == SOCKS4_BIND ? limits->bind : limits->connect);
+	s->deadline = net_deadline(binding ? limits->bind : limits->connect);
 	status = judge_request(
-	    s->list, s->options, &s->source.address, &s->request, s->deadline, s->watch, judgement);
+	    s->list, s->options, &s->source.address, &s->request, s->deadline, &watch, judgement);
 	s->record.ms_resolve = judgement->ms_resolve;
 	if (judgement->count > 0 && !judgement->named)
 		s->record.name = NULL; /* an address stands alone */
@@ -451,7 +453,7 @@ client_stays(struct session *s, short events)
 static enum outcome
 await_caller(struct session *s, int listener, struct endpoint *caller)
 {
-	struct pollfd waiting[2];
+	struct pollfd waiting[3];
 	int count;
 
 	for (;;) {
@@ -460,14 +462,18 @@ await_caller(struct session *s, int listener, struct endpoint *caller)
 		waiting[1].fd = IN;
 		waiting[1].events =
 		    (short)(net_early_end() | (s->length < sizeof s->bytes ? POLLIN : 0));
-		waiting[0].revents = waiting[1].revents = 0;
+		waiting[2].fd = OUT; /* a pipe that nobody reads any more */
+		waiting[2].events = 0;
+		waiting[0].revents = waiting[1].revents = waiting[2].revents = 0;
 		if (net_stopped())
 			return SYSTEM;
-		count = poll(waiting, 2, net_timeout(s->deadline));
+		count = poll(waiting, 3, net_timeout(s->deadline));
 		if (count == -1 && errno != EINTR)
 			return SYSTEM;
 		if (count == 0 && net_now() >= s->deadline)
 			return BIND_TIMEOUT;
+		if (count > 0 && waiting[2].revents != 0)
+			return CLIENT_LEFT;
 		if (count > 0 && waiting[1].revents != 0 && !client_stays(s, waiting[1].revents))
 			return CLIENT_LEFT;
 		if (count > 0 && waiting[0].revents != 0) {

@@ -336,7 +336,7 @@ verdicts() {
 		table <<-END
 			connect alice 192.0.2.7 denied.test 80 deny 1
 			connect alice 192.0.2.7 a.Denied.test 80 deny 1
-			connect mallory 192.0.2.7 q.test 80 deny default
+			connect mallory 192.0.2.7 q.test 80 deny 3
 			connect bob 192.0.2.7 q.test 80 deny default
 			connect alice 192.0.3.7 q.test 80 deny default
 			connect alice local q.test 80 deny default
@@ -347,7 +347,7 @@ verdicts() {
 			connect alice 192.0.2.7 notnamed.test 81 deny default
 			bind alice 192.0.2.7 q.test 82 deny default
 			bind alice 192.0.2.7 q.test 83 deny default
-			connect alice 192.0.2.7 q.test 84 deny default
+			connect alice 192.0.2.7 q.test 84 deny 8
 		END
 		[ ! -s questions ]
 		table <<<"connect alice 192.0.2.7 asked.test 80 permit 4 asked.test 198.51.100.9"
@@ -523,6 +523,28 @@ verdicts() {
 	answers 0 connect u 127.0.0.1 8.8.8.8 53 <<-'END'
 		permit 8.8.8.8 53 by acl:1: permit connect from any to 8.8.8.8,8.8.4.4 port domain
 	END
+}
+
+@test "a rule longer than a page, in a file with a long path, is printed whole" {
+	local rule directory
+	rule="permit from any to $(seq -s , -f 'host%g.test' 1000),8.8.8.8"
+	[ "${#rule}" -gt 8192 ]
+	directory=$(printf 'd%.0s' {1..250})
+	directory=$directory/$directory/$directory/$directory/$directory
+	mkdir -p "$directory"
+	echo "$rule" >"$directory/acl"
+	run -0 "$BIN" -t -a "$directory/acl" connect u 127.0.0.1 8.8.8.8 53
+	[ "$output" = "permit 8.8.8.8 53 by $directory/acl:1: $rule" ]
+}
+
+@test "-i and -I show where a rule names no identity mode, and only there" {
+	printf '%s\n' 'permit user ident from any port 53' 'permit from any ident off port 54' 'deny port 55' \
+		'permit from any ident ask' >acl
+	answers 0 -I connect ident local 8.8.8.8 53 <<<'permit 8.8.8.8 53 by acl:1: permit user ident from any port 53 ident require'
+	answers 0 -i connect ident local 8.8.8.8 53 <<<'permit 8.8.8.8 53 by acl:1: permit user ident from any port 53 ident ask'
+	answers 0 -i connect u local 8.8.8.8 54 <<<'permit 8.8.8.8 54 by acl:2: permit from any ident off port 54'
+	answers 1 -i connect u local 8.8.8.8 55 <<<'deny 8.8.8.8 55 by acl:3: deny port 55'
+	answers 0 -I connect u local 8.8.8.8 56 <<<'permit 8.8.8.8 56 by acl:4: permit from any ident ask'
 }
 
 @test "a list from a pipe, one of ten thousand lines, one that is too large" {

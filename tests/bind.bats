@@ -75,6 +75,18 @@ bind_script() {
 	grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
 }
 
+@test "a pipe that nobody reads any more is a client that left" {
+	mkfifo "$SCRATCH/in" "$SCRATCH/out"
+	"$BIN" -l stderr -a "$ACL" <"$SCRATCH/in" >"$SCRATCH/out" 2>"$SCRATCH/log" 3>&- &
+	exec 7>"$SCRATCH/in" 8<"$SCRATCH/out"
+	printf %b "$(request 4 2 21 127.0.0.1 '')" >&7
+	[ "$(head -c 2 <&8 | xxd -p)" = 005a ]
+	exec 8<&-
+	wait_for grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
+	exec 7>&-
+	wait $!
+}
+
 @test "nobody calls: 91 at the limit, no listener remains" {
 	bind_script -t 3 exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
 		expect "$rejected" expect-eof expect-exit 0 4:expect-refused 127.0.0.1:@3 -- -w bind=1

@@ -123,6 +123,7 @@ refused() {
 	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice 'loc\097lhost')"
 	refused bad-address "$rejected" "$(request 4 1 80 0.0.0.0 alice)"
 	refused bad-port "$rejected" "$(request 4 1 0 127.0.0.1 alice)"
+	grep -q ' dst=127.0.0.1:0 ' "$SCRATCH/log"
 	refused bad-port "$rejected" "$(request 4 1 0 0.0.0.1 alice localhost)"
 	refused connect-refused "$rejected" "$(request 4 1 1 127.0.0.1 alice)"
 	echo 'deny from any' >"$ACL"

@@ -201,6 +201,28 @@ nobody_left() {
 	in_lab mute
 }
 
+@test "a client that ends its input while a name is looked up has left a BIND" {
+	leaving() {
+		names_up 'mute.test SILENT'
+		"$TOOLS/peer" -t 3 -2 "$LOG" exec-tcp send "$(request 4 2 8080 0.0.0.1 alice mute.test)" \
+			wait-file "$QUESTIONS" shutdown expect "$rejected" expect-eof expect-exit 0 -- "$BIN" -a "$LIST" -l stderr
+		reason client-left 'cmd=bind .*name=mute\.test code=91'
+		nobody_left
+	}
+	in_lab leaving
+}
+
+@test "a name is looked up in lower case" {
+	lower() {
+		names_up 'lower.test A 127.0.0.4'
+		to_works LOWER.Test 2:listen 127.0.0.4:8080
+		grep -q ' name=LOWER.Test ' "$LOG"
+		grep -q '^lower.test A' "$QUESTIONS"
+		[ -z "$(grep -v '^lower.test ' "$QUESTIONS")" ]
+	}
+	in_lab lower
+}
+
 @test "names that give nothing: resolve-failed" {
 	nothing() {
 		names_up 'no.test NXDOMAIN' 'bad.test SERVFAIL' 'six.test AAAA 2001:db8::1'
