@@ -22,7 +22,7 @@
 
 enum { IN = 0, OUT = 1 };
 
-enum { LOST = 1, USAGE = 2 }; /* exit statuses beside 0 and the reply codes */
+enum { LOST = 1 }; /* exit status; the others are 0 and the reply codes */
 
 struct client {
 	const struct options *options;
@@ -102,16 +102,13 @@ ask_resolved(struct client *c, const char *host)
 	size_t count;
 	enum resolve_status status;
 
-	if (strchr(host, ':') != NULL)
-		return fail(
-		    USAGE, "%s: SOCKS4 carries no IPv6 address, and -n forbids names", host);
-	status = resolve_name(host, AF_INET, c->deadline, -1, addresses, &count);
+	status = resolve_name(host, AF_INET, c->deadline, NULL, addresses, &count);
 	if (status == RESOLVE_OK) {
 		ask_address(c, &addresses[0]);
 		return 0;
 	}
 	if (status == RESOLVE_NONE &&
-	    resolve_name(host, AF_INET6, c->deadline, -1, addresses, &count) == RESOLVE_OK)
+	    resolve_name(host, AF_INET6, c->deadline, NULL, addresses, &count) == RESOLVE_OK)
 		return fail(LOST,
 		    "%s has only IPv6 addresses, which SOCKS4 does not carry; leave out -n", host);
 	return fail(LOST, "%s: %s", host, resolve_problem(status));
@@ -127,16 +124,9 @@ make_request(struct client *c)
 
 	c->request.command = options->bind ? SOCKS4_BIND : SOCKS4_CONNECT;
 	c->record.command = options->bind ? "bind" : "connect";
-	if (options_port(options->operands[1], options->bind ? 0 : 1, &c->request.port) == -1)
-		return fail(USAGE, "no such port: %s", options->operands[1]);
+	c->request.port = options->port;
 	c->request.userid = c->record.userid = userid(c);
-	if (*host == '\0' || strlen(host) > SOCKS4_FIELD)
-		return fail(USAGE, "the host is a name of 1 to 255 bytes or an address");
 	if (address_parse(host, &address) == 0 && address.family == AF_INET) {
-		/* 0.0.0.x on the wire would announce a name. */
-		if (memcmp(address.octets, "\0\0\0", 3) == 0 &&
-		    (address.octets[3] != 0 || !options->bind))
-			return fail(USAGE, "SOCKS4 cannot ask for %s", host);
 		ask_address(c, &address);
 		return 0;
 	}
@@ -160,7 +150,7 @@ find_proxy(struct client *c, struct endpoint *candidates, size_t *count)
 	*count = 1;
 	if (address_parse(options->proxy_host, &addresses[0]) == -1) {
 		status = resolve_name(
-		    options->proxy_host, options->family, c->deadline, -1, addresses, count);
+		    options->proxy_host, options->family, c->deadline, NULL, addresses, count);
 		c->record.ms_resolve = net_now() - c->start;
 		if (status != RESOLVE_OK)
 			return fail(LOST, "proxy %s: %s", c->proxy_text, resolve_problem(status));

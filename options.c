@@ -239,9 +239,29 @@ read_option(int letter, char *value, struct options *options)
 	}
 }
 
+/* The host and port of the client: what no SOCKS4 request can carry is bad usage. */
+static const char *
+check_destination(struct options *options)
+{
+	const char *host = options->operands[0], *port = options->operands[1];
+	struct address address;
+
+	if (*host == '\0' || strlen(host) > SOCKS4_FIELD)
+		return "the host is an address or a name of 1 to 255 bytes";
+	if (options_port(port, options->bind ? 0 : 1, &options->port) == -1)
+		return wrong("no such port", port);
+	if (options->no_names && strchr(host, ':') != NULL)
+		return wrong("SOCKS4 carries no IPv6 address, and -n forbids names", host);
+	/* 0.0.0.x on the wire would announce a name. */
+	if (address_parse(host, &address) == 0 && address.family == AF_INET &&
+	    memcmp(address.octets, "\0\0\0", 3) == 0 && (address.octets[3] != 0 || !options->bind))
+		return wrong("SOCKS4 cannot ask for", host);
+	return NULL;
+}
+
 /* Options of the other use, and counts of operands. */
 static const char *
-check_use(const char *seen, const struct options *options)
+check_use(const char *seen, struct options *options)
 {
 	const char *foreign = options->mode == MODE_CLIENT ? "aAiIPrt" : "BFu";
 	const char *letter = strpbrk(seen, foreign);
@@ -263,7 +283,7 @@ check_use(const char *seen, const struct options *options)
 	if (strchr(seen, 'b') != NULL && options->family != AF_UNSPEC &&
 	    options->sources[options->family == AF_INET6].family == AF_UNSPEC)
 		return "-b leaves no address of the only family allowed";
-	return NULL;
+	return options->mode == MODE_CLIENT ? check_destination(options) : NULL;
 }
 
 const char *

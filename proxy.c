@@ -92,10 +92,12 @@ v1_pair(const unsigned char *bytes, size_t length, int family, struct proxy_head
 	return bytes[(*offset)++] == '\n' ? PROXY_OK : PROXY_BAD;
 }
 
-/* Whatever follows UNKNOWN is ignored up to CR LF (proxy-protocol.txt section 2.1). */
+/* Whatever follows the word UNKNOWN is ignored up to CR LF (proxy-protocol.txt section 2.1). */
 static enum proxy_status
 v1_rest(const unsigned char *bytes, size_t length, size_t *offset)
 {
+	if (*offset < length && bytes[*offset] != ' ' && bytes[*offset] != '\r')
+		return PROXY_BAD;
 	for (; *offset + 1 < length; ++*offset)
 		if (bytes[*offset] == '\r' && bytes[*offset + 1] == '\n') {
 			*offset += 2;

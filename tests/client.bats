@@ -97,12 +97,15 @@ dialogue() {
 }
 
 @test "what SOCKS4 cannot ask for is bad usage" {
-	for host in 0.0.0.0 0.0.0.7 ''; do
-		run -2 "$BIN" -c 127.0.0.1 "$host" 80 </dev/null
+	for destination in 'cannot ask for: 0.0.0.0|0.0.0.0 80' 'cannot ask for: 0.0.0.7|0.0.0.7 80' 'name of 1 to 255| 80' \
+		'no IPv6 address, and -n forbids names: 2001:db8::1|-n 2001:db8::1 80' 'no such port: 0|host 0' \
+		'no such port: 70000|host 70000' 'no such port: nothing|host nothing'; do
+		IFS=' ' read -ra operands <<<"${destination#*|}"
+		[ "${#operands[@]}" -gt 1 ] || operands=('' 80)
+		run -2 "$BIN" -l none -c 127.0.0.1 "${operands[@]}" </dev/null
+		[[ $output == *"${destination%|*}"* ]]
+		[[ $output == *usage:* ]]
 	done
-	run -2 "$BIN" -c 127.0.0.1 -n 2001:db8::1 80 </dev/null
-	run -2 "$BIN" -c 127.0.0.1 host 0 </dev/null
-	run -2 "$BIN" -c 127.0.0.1 host 70000 </dev/null
 }
 
 @test "-n with a name that has only IPv6 says so" {

@@ -69,6 +69,11 @@ MAPPED='\0\0\0\0\0\0\0\0\0\0\xff\xff'
 	granted "PROXY UNKNOWN $(printf '%091d' 0)"'\r\n' '127.0.0.1:[0-9]*'
 }
 
+@test "version 1: UNKNOWN is a word" {
+	refused bad-proxy-header 'PROXY UNKNOWNX'
+	refused bad-proxy-header 'PROXY UNKNOWN\n'
+}
+
 @test "version 1: what is not exactly so is refused at the first wrong byte" {
 	local wrong=(
 		X PX 'proxy' 'PROXY\t' 'PROXY  ' 'PROXY T4' 'PROXY tcp' 'PROXY TCP5' 'PROXY TCP4\t' 'PROXY UDP4' 'PROXY UNKNOWM'
