@@ -218,7 +218,7 @@ nobody_left() {
 		to_works LOWER.Test 2:listen 127.0.0.4:8080
 		grep -q ' name=LOWER.Test ' "$LOG"
 		grep -q '^lower.test A' "$QUESTIONS"
-		[ -z "$(grep -v '^lower.test ' "$QUESTIONS")" ]
+		! grep -qv '^lower.test ' "$QUESTIONS"
 	}
 	in_lab lower
 }

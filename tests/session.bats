@@ -92,5 +92,5 @@ two_ended() {
 		wait_for gone "$!"
 		! bash -c ': </dev/tcp/127.0.0.1/1090' 2>"$SCRATCH/refused"
 END
-	SCRATCH=$SCRATCH "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+	"$TESTS/lab" bash "$SCRATCH/scene" 3>&-
 }
