@@ -22,7 +22,7 @@ OBJECTS = socks4-stdio.o acl.o aclitem.o aclparse.o address.o check.o client.o i
 HEADERS = acl.h aclrule.h address.h check.h client.h ident.h judge.h log.h net.h options.h proxy.h \
 	relay.h resolve.h sandbox.h socks4.h text.h
 TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd tests/bin/soak \
-	tests/bin/trespass tests/bin/trial tests/bin/lossy tests/bin/short.so
+	tests/bin/trespass tests/bin/trial tests/bin/lossy tests/bin/crowd tests/bin/short.so
 
 all: socks4-stdio
 
@@ -109,6 +109,10 @@ tests/bin/trial: tests/trial.c
 tests/bin/lossy: tests/lossy.c
 	mkdir -p tests/bin
 	$(CC) $(CFLAGS) -o $@ tests/lossy.c
+
+tests/bin/crowd: tests/crowd.c
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/crowd.c
 
 tests/bin/short.so: tests/short.c
 	mkdir -p tests/bin

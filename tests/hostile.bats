@@ -1,0 +1,222 @@
+#!/usr/bin/env bats
+# Hostile clients in numbers, against examples/xinetd and examples/systemd: floods of one address and of many, requests that
+# never end, BINDs that nobody calls. Meanwhile honest sessions go on, and nothing remains afterwards.
+
+setup() {
+	load launch
+}
+
+# xinetd_up [SERVER-ARGUMENT...]
+xinetd_up() {
+	install_files socks4-stdio.acl=/etc/socks4-stdio.acl xinetd/socks4=/etc/xinetd.d/socks4
+	sed -i "s|^\tserver_args .*|& $*|" /etc/xinetd.d/socks4
+	printf 'defaults\n{\n}\nincludedir /etc/xinetd.d\n' >/etc/xinetd.conf
+	syslog_up
+	"$DAEMON" -dontfork -f /etc/xinetd.conf &
+	LAUNCHER=$!
+	wait_for listening gateway '*:1080'
+}
+
+# The crowds' addresses are 10.1.1.1 to 10.1.1.40.
+crowds_up() {
+	local n
+	declare -gA PIDS=()
+	for n in {1..40}; do
+		echo "address add 10.1.1.$n/32 dev gateway"
+	done | on client ip -batch -
+	ip route add 10.1.1.0/24 dev client
+}
+
+# patiently COMMAND...: for what two hundred sessions together may take long to do
+patiently() {
+	wait_for "$@" 2>/dev/null || wait_for "$@" 2>/dev/null || wait_for "$@" 2>/dev/null || wait_for "$@"
+}
+
+# start NAME HOST COMMAND...: in the background, what it prints in $SCRATCH/NAME; `ended NAME` waits, and fails as it does
+start() {
+	: >"$SCRATCH/$1"
+	nsenter --net="/run/netns/$2" -- "${@:3}" >"$SCRATCH/$1" &
+	PIDS[$1]=$!
+}
+
+ended() {
+	wait "${PIDS[$1]}"
+}
+
+# crowd NAME [OPTION...] slow|bind FIRST-ADDRESS: returns once all of it have called
+crowd() {
+	start "$1" client "$TOOLS/crowd" "${@:2}" 10.1.0.1 1080
+	patiently grep -q called "$SCRATCH/$1"
+}
+
+# leave NAME: that crowd goes
+leave() {
+	kill "${PIDS[$1]}"
+	ended "$1"
+}
+
+# honest NAME [MOMENT...]: a session of 10.1.0.2 that carries a megabyte each way, every byte checked, and one more at each
+# moment, which is when $SCRATCH/MOMENT appears; $SCRATCH/NAME-MOMENT says that it has. `honestly_done NAME` waits for its end.
+honest() {
+	local name=$1 moment here=() there=() port
+	shift
+	for moment in "$@"; do
+		here+=(touch "$SCRATCH/$name-ready" wait-file "$SCRATCH/$moment" duplex 1M 3 4 0 touch "$SCRATCH/$name-$moment")
+		there+=(duplex 1M 4 3 0)
+	done
+	start "$name-server" server "$TOOLS/peer" -t 100 listen 203.0.113.80:0 accept duplex 1M 2 1 0 "${there[@]}" \
+		expect-eof shutdown
+	patiently test -s "$SCRATCH/$name-server"
+	port=$(cat "$SCRATCH/$name-server")
+	start "$name" client "$TOOLS/peer" -t 100 connect 10.1.0.1:1080 \
+		send "$(printf '\\x04\\x01\\x%02x\\x%02x\\xcb\\0\\x71\\x50\\0' $((port >> 8)) $((port & 255)))" \
+		expect '\0\x5a\0\0\0\0\0\0' duplex 1M 1 2 0 "${here[@]}" shutdown expect-eof
+}
+
+honestly_done() {
+	ended "$1"
+	ended "$1-server"
+}
+
+# connections COUNT: the gateway has so many of clients
+connections_are() {
+	[ "$(ss -Htn state established state syn-recv 'sport = :1080' | wc -l)" = "$1" ]
+}
+
+listeners() {
+	ss -Htln | wc -l
+}
+
+listeners_are() {
+	[ "$(listeners)" = "$1" ]
+}
+
+processes_are() {
+	[ "$(processes)" = "$1" ]
+}
+
+processes() {
+	pgrep -xc socks4-stdio || :
+}
+
+# resident KiB of the launcher
+memory() {
+	awk '/^VmRSS:/ { print $2 }' "/proc/$LAUNCHER/status"
+}
+
+# siege AGAIN KIB: three crowds, which the limits of the examples keep small: 16 sessions of one address, 256 in all. Who is
+# turned away from the first calls again after AGAIN ms. The launcher may grow by so many KiB.
+siege() {
+	local before listening
+	listening=$(listeners)
+	before=$(memory)
+	honest long siege relief
+	patiently test -e "$SCRATCH/long-ready"
+
+	# One address, which calls again and again: others do not notice.
+	crowd flood -n 400 -r "$1" bind 10.1.1.40
+	patiently listeners_are $((listening + 16))
+	[ "$(fetch)" = hello ]
+	honest short
+	honestly_done short
+	[ "$(fetch)" = hello ]
+	listeners_are $((listening + 16))
+	leave flood
+	grep -x '16 granted' "$SCRATCH/flood"
+	patiently connections_are 1
+	patiently listeners_are "$listening"
+
+	# Many addresses: the limit for all is reached, and those in before are served.
+	crowd slow -n 1000 -a 7 slow 10.1.1.1
+	patiently connections_are $((1 + 7 * 16))
+	crowd bind -n 1000 -a 20 bind 10.1.1.11
+	patiently connections_are 256
+	touch "$SCRATCH/siege"
+	patiently test -e "$SCRATCH/long-siege"
+	patiently listeners_are $((listening + 143))
+	[ "$(processes)" -le 256 ]
+	leave slow
+	leave bind
+	grep -x '888 away' "$SCRATCH/slow"
+	grep -x '857 away' "$SCRATCH/bind"
+	grep -x '143 granted' "$SCRATCH/bind"
+
+	patiently processes_are 1
+	patiently connections_are 1
+	patiently listeners_are "$listening"
+	honest short
+	honestly_done short
+	touch "$SCRATCH/relief"
+	honestly_done long
+	patiently processes_are 0
+	echo "launcher: $before KiB, then $(memory)"
+	[ "$(memory)" -le $((before + $2)) ]
+}
+
+common=(crowds_up start ended crowd leave honest honestly_done connections_are listeners listeners_are processes_are
+	processes memory patiently siege)
+
+@test "xinetd: floods past its limits turn nobody else away, and nothing remains of them" {
+	daemon xinetd usr/sbin/xinetd
+	flood_xinetd() {
+		xinetd_up
+		crowds_up
+		crowd strangers -n 200 -r 100 bind 198.51.100.7
+		[ "$(fetch)" = hello ]
+		leave strangers
+		siege 100 512
+		[ -z "$(pgrep -P "$LAUNCHER")" ]
+	}
+	in_lab "${common[@]}" xinetd_up flood_xinetd
+}
+
+# Here the limits of time, which the example has by default, are a second, or it would take minutes.
+@test "xinetd: 1000 slow requests and 1000 BINDs that nobody calls get their 91, and nothing remains of them" {
+	daemon xinetd usr/sbin/xinetd
+	served() {
+		local before listening
+		xinetd_up -w request=1,bind=1
+		crowds_up
+		listening=$(listeners)
+		before=$(memory)
+		honest long siege relief
+		patiently test -e "$SCRATCH/long-ready"
+		start slow client "$TOOLS/crowd" -n 1000 -j 120 -a 20 -r 200 slow 10.1.1.1 10.1.0.1 1080
+		start bind client "$TOOLS/crowd" -n 1000 -j 120 -a 20 -r 200 bind 10.1.1.21 10.1.0.1 1080
+		touch "$SCRATCH/siege"
+		[ "$(fetch)" = hello ]
+		ended slow
+		ended bind
+		grep -x '1000 rejected' "$SCRATCH/slow"
+		grep -x '1000 granted-rejected' "$SCRATCH/bind"
+		patiently test -e "$SCRATCH/long-siege"
+		touch "$SCRATCH/relief"
+		honestly_done long
+		patiently processes_are 0
+		patiently listeners_are "$listening"
+		[ "$(grep -c ' reason=request-timeout$' "$LOG")" = 1000 ]
+		[ "$(grep -c ' reason=bind-timeout$' "$LOG")" = 1000 ]
+		[ "$(memory)" -le $((before + 512)) ]
+		[ -z "$(pgrep -P "$LAUNCHER")" ]
+	}
+	in_lab "${common[@]}" xinetd_up served
+}
+
+@test "systemd: floods past its limits turn nobody else away, and nothing remains of them" {
+	units() {
+		systemctl list-units --all --plain --no-legend 'socks4-stdio@*' | wc -l
+	}
+	units_are() {
+		[ "$(units)" = "$1" ]
+	}
+	flood_systemd() {
+		systemctl start socks4-stdio.socket
+		wait_for listening gateway '*:1080'
+		LAUNCHER=1
+		crowds_up
+		siege 2000 16384
+		patiently units_are 0
+		[ -z "$(systemctl list-units --failed --plain --no-legend)" ]
+	}
+	BOOT_LIMIT=110 in_boot "${common[@]}" units units_are flood_systemd
+}
