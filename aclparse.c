@@ -249,10 +249,9 @@ report(const struct parser *parser, const char *path, const char *message,
 	}
 	subject[i] = '\0';
 	text_start(&text, bytes, sizeof bytes);
-	text_put_all(&text, path, ":", NULL);
+	text_put_all(&text, path, ":");
 	text_put_number(&text, parser->line, 1);
-	text_put_all(
-	    &text, ": ", subject, i < parser->subject.length ? "... " : " ", message, NULL);
+	text_put_all(&text, ": ", subject, i < parser->subject.length ? "... " : " ", message);
 	complain(bytes);
 }
 

@@ -173,7 +173,7 @@ address_print(const struct address *address, char *text)
 	else
 		put_four(&whole, address->octets);
 	if (address->scope != 0 && if_indextoname(address->scope, name) != NULL)
-		text_put_all(&whole, "%", name, NULL);
+		text_put_all(&whole, "%", name);
 	return text;
 }
 

@@ -1,22 +1,36 @@
 #include <sys/socket.h>
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "judge.h"
+#include "log.h"
 #include "net.h"
 #include "options.h"
+#include "text.h"
 
 enum { COMMAND, USER, SOURCE, DESTINATION, PORT };
+
+enum { REST_MOST = 512 }; /* of a line that has no rule in it: a name and an address at most */
 
 struct question {
 	struct address source;
 	struct socks4_request request;
 };
+
+static int
+fail(const char *problem)
+{
+	char bytes[128];
+	struct text message;
+
+	text_start(&message, bytes, sizeof bytes);
+	text_put_all(&message, "socks4-stdio: ", problem);
+	log_error(bytes);
+	return 2;
+}
 
 /* Fills the request as it would come over the wire. NULL, or what is wrong. */
 static const char *
@@ -51,52 +65,74 @@ read_question(char **operands, struct question *question)
 	return NULL;
 }
 
-static void
-print(const char *verdict, const struct judgement *judgement, const char *address, unsigned port)
+/* Prints "permit example.org 198.51.100.9 443 by path:line: text of the rule", then the policy in
+ * place of what the rule leaves open. 0, or -1 with errno. */
+static int
+print_decision(const struct judge_list *list, const struct judgement *judgement,
+    const struct acl_decision *decision, const char *address, unsigned port, const char *policy)
 {
 	bool both = judgement->named && *address != '\0';
+	char nothing[1];
+	size_t length = acl_text(list->acl, decision->line, nothing, sizeof nothing);
+	size_t room = REST_MOST + strlen(list->label) + length;
+	char *bytes = malloc(room);
+	struct text line;
+	int result;
 
-	printf("%s %s%s%s %u", verdict, judgement->named ? judgement->name : "", both ? " " : "",
-	    address, port);
-}
-
-/* " by path:line: text of the rule". */
-static void
-print_rule(const struct judge_list *list, unsigned line)
-{
-	char nothing[1], *text;
-	size_t room;
-
-	if (line == 0) {
-		printf(" by default");
-		return;
+	if (bytes == NULL)
+		return -1;
+	text_start(&line, bytes, room);
+	text_put_all(&line, decision->verdict == ACL_PERMIT ? "permit " : "deny ",
+	    judgement->named ? judgement->name : "", both ? " " : "", address, " ");
+	text_put_number(&line, port, 1);
+	if (decision->line == 0) {
+		text_put(&line, " by default");
+	} else {
+		text_put_all(&line, " by ", list->label, ":");
+		text_put_number(&line, decision->line, 1);
+		text_put(&line, ": ");
+		line.length +=
+		    acl_text(list->acl, decision->line, bytes + line.length, room - line.length);
 	}
-	room = acl_text(list->acl, line, nothing, sizeof nothing) + 1;
-	text = malloc(room);
-	if (text != NULL)
-		acl_text(list->acl, line, text, room);
-	printf(" by %s:%u: %s", list->label, line, text != NULL ? text : strerror(errno));
-	free(text);
+	text_put_all(&line, policy, "\n");
+	result = net_write(STDOUT_FILENO, bytes, line.length, NET_FOREVER);
+	free(bytes);
+	return result;
 }
 
-static void
+static int
 print_candidate(const struct judge_list *list, const struct judgement *judgement,
     const struct judge_candidate *candidate, unsigned port)
 {
 	static const char *const policies[] = {
 		[ACL_IDENT_ASK] = " ident ask", [ACL_IDENT_REQUIRE] = " ident require"
 	};
-	bool permitted = candidate->decision.verdict == ACL_PERMIT;
+	const struct acl_decision *decision = &candidate->decision;
+	bool asks = decision->verdict == ACL_PERMIT && candidate->by_policy &&
+	    decision->ident >= ACL_IDENT_ASK;
 	char text[ADDRESS_TEXT];
 
-	print(permitted ? "permit" : "deny", judgement, address_print(&candidate->address, text),
-	    port);
-	print_rule(list, candidate->decision.line);
-	puts(permitted && candidate->by_policy && candidate->decision.ident >= ACL_IDENT_ASK
-		? policies[candidate->decision.ident]
-		: "");
+	return print_decision(list, judgement, decision, address_print(&candidate->address, text),
+	    port, asks ? policies[decision->ident] : "");
 }
 
+static int
+print_refusal(const struct socks4_request *request, const char *reason)
+{
+	char bytes[REST_MOST], text[ADDRESS_TEXT];
+	struct address asked;
+	struct text line;
+
+	address_set(&asked, AF_INET, request->dstip);
+	text_start(&line, bytes, sizeof bytes);
+	text_put_all(&line, "deny ",
+	    request->name != NULL ? request->name : address_print(&asked, text), " ");
+	text_put_number(&line, request->port, 1);
+	text_put_all(&line, ": ", reason, "\n");
+	return net_write(STDOUT_FILENO, bytes, line.length, NET_FOREVER);
+}
+
+/* Returns the exit status. */
 static int
 answer(const struct judge_list *list, const struct options *options, struct question *question)
 {
@@ -114,28 +150,23 @@ answer(const struct judge_list *list, const struct options *options, struct ques
 	unsigned limit =
 	    request->command == SOCKS4_BIND ? options->limits.bind : options->limits.connect;
 	struct judgement judgement;
-	struct address asked;
-	char text[ADDRESS_TEXT];
 	enum judge_status status = judge_request(
 	    list, options, &question->source, request, net_deadline(limit), NULL, &judgement);
+	int written = 0;
 	size_t i;
 
 	if (status != JUDGE_OK && status != JUDGE_DENIED) {
-		if (request->name == NULL) {
-			address_set(&asked, AF_INET, request->dstip);
-			address_print(&asked, text);
-		}
-		printf("deny %s %u: %s\n", request->name != NULL ? request->name : text,
-		    request->port, reasons[status]);
-		return 1;
+		judgement.count = 0;
+		written = print_refusal(request, reasons[status]);
+	} else if (judgement.count == 0) {
+		written =
+		    print_decision(list, &judgement, &judgement.decision, "", request->port, "");
 	}
-	if (judgement.count == 0) {
-		print("deny", &judgement, "", request->port);
-		print_rule(list, judgement.decision.line);
-		putchar('\n');
-	}
-	for (i = 0; i < judgement.count; i++)
-		print_candidate(list, &judgement, &judgement.candidates[i], request->port);
+	for (i = 0; i < judgement.count && written == 0; i++)
+		written =
+		    print_candidate(list, &judgement, &judgement.candidates[i], request->port);
+	if (written == -1)
+		return fail("cannot write the answer");
 	return status == JUDGE_OK ? 0 : 1;
 }
 
@@ -149,19 +180,13 @@ check_run(const struct options *options)
 
 	if (options->operand_count != 0) {
 		problem = read_question(options->operands, &question);
-		if (problem != NULL) {
-			fprintf(stderr, "socks4-stdio: %s\n", problem);
-			return 2;
-		}
+		if (problem != NULL)
+			return fail(problem);
 	}
 	if (judge_load(options, log_error, &list) == -1)
 		return 2;
 	if (options->operand_count != 0)
 		status = answer(&list, options, &question);
 	acl_free(list.acl);
-	if (fflush(stdout) == EOF) {
-		fprintf(stderr, "socks4-stdio: cannot write the answer\n");
-		return 2;
-	}
 	return status;
 }

@@ -4,9 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,6 +17,7 @@
 #include "resolve.h"
 #include "sandbox.h"
 #include "socks4.h"
+#include "text.h"
 
 enum { IN = 0, OUT = 1 };
 
@@ -37,25 +36,29 @@ struct client {
 	struct log_record record;
 };
 
-static int fail(int status, const char *format, ...)
-#ifdef __GNUC__
-    __attribute__((format(printf, 2, 3)))
-#endif
-    ;
-
-/* Says what went wrong and returns the exit status. */
+/* Says what went wrong, in three pieces, and returns the exit status. */
 static int
-fail(int status, const char *format, ...)
+fail(int status, const char *first, const char *second, const char *third)
 {
-	char text[1024];
-	va_list arguments;
-	int length = snprintf(text, sizeof text, "socks4-stdio: ");
+	char bytes[1024];
+	struct text message;
 
-	va_start(arguments, format);
-	vsnprintf(text + length, sizeof text - (size_t)length, format, arguments);
-	va_end(arguments);
-	log_error(text);
+	text_start(&message, bytes, sizeof bytes);
+	text_put_all(&message, "socks4-stdio: ", first, second, third);
+	log_error(bytes);
 	return status;
+}
+
+/* The same about the proxy. */
+static int
+fail_proxy(const struct client *c, int status, const char *what, const char *why)
+{
+	char bytes[512];
+	struct text text;
+
+	text_start(&text, bytes, sizeof bytes);
+	text_put_all(&text, what, why);
+	return fail(status, "proxy ", c->proxy_text, bytes);
 }
 
 /* The USERID: -u, else the login name of the real uid, else none. */
@@ -109,9 +112,9 @@ ask_resolved(struct client *c, const char *host)
 	}
 	if (status == RESOLVE_NONE &&
 	    resolve_name(host, AF_INET6, c->deadline, NULL, addresses, &count) == RESOLVE_OK)
-		return fail(LOST,
-		    "%s has only IPv6 addresses, which SOCKS4 does not carry; leave out -n", host);
-	return fail(LOST, "%s: %s", host, resolve_problem(status));
+		return fail(LOST, host,
+		    " has only IPv6 addresses, which SOCKS4 does not carry; leave out -n", "");
+	return fail(LOST, host, ": ", resolve_problem(status));
 }
 
 /* SOCKS4 for an IPv4 address, SOCKS4A for all else, so that the proxy looks names up. */
@@ -143,17 +146,19 @@ find_proxy(struct client *c, struct endpoint *candidates, size_t *count)
 	const struct options *options = c->options;
 	struct address addresses[RESOLVE_MOST];
 	enum resolve_status status;
+	struct text text;
 	size_t i;
 
-	snprintf(
-	    c->proxy_text, sizeof c->proxy_text, "%s:%u", options->proxy_host, options->proxy_port);
+	text_start(&text, c->proxy_text, sizeof c->proxy_text);
+	text_put_all(&text, options->proxy_host, ":");
+	text_put_number(&text, options->proxy_port, 1);
 	*count = 1;
 	if (address_parse(options->proxy_host, &addresses[0]) == -1) {
 		status = resolve_name(
 		    options->proxy_host, options->family, c->deadline, NULL, addresses, count);
 		c->record.ms_resolve = net_now() - c->start;
 		if (status != RESOLVE_OK)
-			return fail(LOST, "proxy %s: %s", c->proxy_text, resolve_problem(status));
+			return fail_proxy(c, LOST, ": ", resolve_problem(status));
 	}
 	for (i = 0; i < *count; i++) {
 		candidates[i].address = addresses[i];
@@ -178,7 +183,7 @@ dial_proxy(struct client *c)
 	c->proxy = candidates[winner];
 	address_print_endpoint(&c->proxy, c->proxy_text); /* may ask for an interface's name */
 	if (c->remote == -1)
-		return fail(LOST, "proxy %s cannot be reached: %s", c->proxy_text, strerror(error));
+		return fail_proxy(c, LOST, " cannot be reached: ", strerror(error));
 	c->record.ms_connect = net_now() - start;
 	return 0;
 }
@@ -190,34 +195,37 @@ send_request(struct client *c)
 	size_t length = socks4_encode_request(&c->request, bytes);
 
 	if (net_write(c->remote, bytes, length, c->deadline) == -1)
-		return fail(LOST, "proxy %s took no request: %s", c->proxy_text, strerror(errno));
+		return fail_proxy(c, LOST, " took no request: ", strerror(errno));
 	return 0;
 }
 
-/* " (aa bb)": what came, for a person who looks for the fault. */
-static const char *
-print_bytes(const unsigned char *bytes, size_t length, char *text, size_t size)
+/* Says so with a number, its unit, and " (aa bb)": what came, for a person who looks for the
+ * fault. */
+static int
+fail_reply(const struct client *c, const char *what, unsigned number, const char *unit,
+    const unsigned char *bytes, size_t length)
 {
-	size_t i, used = 0;
+	char seen[64];
+	struct text text;
+	size_t i;
 
-	*text = '\0';
-	for (i = 0; i < length && used + 8 < size; i++)
-		used += (size_t)snprintf(
-		    text + used, size - used, i == 0 ? " (%02x" : " %02x", bytes[i]);
-	if (length > 0)
-		snprintf(text + used, size - used, ")");
-	return text;
+	text_start(&text, seen, sizeof seen);
+	text_put_number(&text, number, 1);
+	text_put(&text, unit);
+	for (i = 0; i < length; i++) {
+		text_put(&text, i == 0 ? " (" : " ");
+		text_put_hex(&text, bytes[i], 2);
+	}
+	text_put(&text, length > 0 ? ")" : "");
+	return fail_proxy(c, LOST, what, seen);
 }
 
 static int
 judge_reply(const struct client *c, const unsigned char *bytes, const struct socks4_reply *reply)
 {
-	char text[64];
-
 	if (reply->version != SOCKS4_REPLY_VERSION && reply->version != SOCKS4_VERSION)
-		return fail(LOST, "proxy %s does not speak SOCKS4: its reply starts with %u%s",
-		    c->proxy_text, reply->version,
-		    print_bytes(bytes, SOCKS4_REPLY, text, sizeof text));
+		return fail_reply(c, " does not speak SOCKS4: its reply starts with ",
+		    reply->version, "", bytes, SOCKS4_REPLY);
 	if (reply->version != SOCKS4_REPLY_VERSION && c->options->verbose)
 		log_info("warning: the proxy's reply has version 4 instead of 0, as old servers "
 			 "send it");
@@ -225,18 +233,15 @@ judge_reply(const struct client *c, const unsigned char *bytes, const struct soc
 	case SOCKS4_GRANTED:
 		return 0;
 	case SOCKS4_REJECTED:
-		return fail(
-		    reply->code, "proxy %s refused: rejected or failed (91)", c->proxy_text);
+		return fail_proxy(c, reply->code, " refused: ", "rejected or failed (91)");
 	case SOCKS4_NO_IDENTD:
-		return fail(reply->code, "proxy %s refused: it cannot reach identd here (92)",
-		    c->proxy_text);
+		return fail_proxy(c, reply->code, " refused: ", "it cannot reach identd here (92)");
 	case SOCKS4_IDENT_MISMATCH:
-		return fail(reply->code,
-		    "proxy %s refused: its identd check found a different user (93)",
-		    c->proxy_text);
+		return fail_proxy(
+		    c, reply->code, " refused: ", "its identd check found a different user (93)");
 	default:
-		return fail(LOST, "proxy %s sent an unknown reply code, %u%s", c->proxy_text,
-		    reply->code, print_bytes(bytes, SOCKS4_REPLY, text, sizeof text));
+		return fail_reply(
+		    c, " sent an unknown reply code, ", reply->code, "", bytes, SOCKS4_REPLY);
 	}
 }
 
@@ -245,19 +250,18 @@ static int
 read_reply(const struct client *c, int64_t deadline, struct socks4_reply *reply)
 {
 	unsigned char bytes[SOCKS4_REPLY];
-	char text[64];
 	size_t length = 0;
 	ssize_t count;
 
 	while (length < sizeof bytes) {
 		count = net_read(c->remote, bytes + length, sizeof bytes - length, deadline);
 		if (count == -1 && errno == ETIMEDOUT)
-			return fail(LOST, "proxy %s did not answer in time", c->proxy_text);
+			return fail_proxy(c, LOST, " did not answer in time", "");
 		if (count == -1)
-			return fail(LOST, "proxy %s lost: %s", c->proxy_text, strerror(errno));
+			return fail_proxy(c, LOST, " lost: ", strerror(errno));
 		if (count == 0)
-			return fail(LOST, "proxy %s closed after %zu of 8 bytes of a reply%s",
-			    c->proxy_text, length, print_bytes(bytes, length, text, sizeof text));
+			return fail_reply(c, " closed after ", (unsigned)length,
+			    " of 8 bytes of a reply", bytes, length);
 		length += (size_t)count;
 	}
 	socks4_decode_reply(bytes, reply);
@@ -269,17 +273,17 @@ static void
 tell_listening(const struct client *c, const struct socks4_reply *reply)
 {
 	struct endpoint listening;
-	char text[ADDRESS_TEXT], line[ADDRESS_TEXT + 16];
-	int length;
+	char address[ADDRESS_TEXT], bytes[ADDRESS_TEXT + 16];
+	struct text line;
 
 	address_set(&listening.address, AF_INET, reply->dstip);
 	if (address_is_unspecified(&listening.address))
 		listening.address = c->proxy.address;
 	listening.port = reply->port;
-	length = snprintf(
-	    line, sizeof line, "listening on %s\n", address_print_endpoint(&listening, text));
+	text_start(&line, bytes, sizeof bytes);
+	text_put_all(&line, "listening on ", address_print_endpoint(&listening, address), "\n");
 	/* One write: whoever reads our stderr gets the line whole. */
-	if (write(STDERR_FILENO, line, (size_t)length) == -1)
+	if (write(STDERR_FILENO, bytes, line.length) == -1)
 		log_error("socks4-stdio: cannot tell the listening address");
 }
 
@@ -331,7 +335,7 @@ pass_descriptor(const struct client *c)
 	if (flags == -1 || fcntl(c->remote, F_SETFL, flags & ~O_NONBLOCK) == -1 ||
 	    sendmsg(OUT, &message, 0) != 1)
 		return fail(
-		    LOST, "cannot pass the connection over standard output: %s", strerror(errno));
+		    LOST, "cannot pass the connection over standard output: ", strerror(errno), "");
 	return 0;
 }
 
@@ -347,6 +351,8 @@ relay(struct client *c)
 	};
 	struct net_file *in = &c->standard[IN], *out = &c->standard[OUT];
 	unsigned char room[RELAY_ROOM];
+	char seconds[24];
+	struct text text;
 	struct relay_result result;
 	struct log_totals totals;
 
@@ -360,10 +366,13 @@ relay(struct client *c)
 	totals.down = result.down;
 	totals.ms = net_now() - c->start;
 	log_close(&c->record, &totals, reasons[result.end]);
-	if (result.end == RELAY_IDLE)
-		return fail(LOST, "nothing moved for %u seconds", c->options->limits.idle);
+	if (result.end == RELAY_IDLE) {
+		text_start(&text, seconds, sizeof seconds);
+		text_put_number(&text, c->options->limits.idle, 1);
+		return fail(LOST, "nothing moved for ", seconds, " seconds");
+	}
 	if (result.end == RELAY_ERROR)
-		return fail(LOST, "a system call failed, and the session with it");
+		return fail(LOST, "a system call failed, and the session with it", "", "");
 	return result.end == RELAY_EOF ? 0 : LOST;
 }
 

@@ -2,13 +2,13 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "options.h"
 #include "socks4.h"
+#include "text.h"
 
 /* glibc's getopt() goes on behind operands unless told not to. */
 #ifdef __GLIBC__
@@ -17,12 +17,27 @@
 #define LETTERS ":46a:A:b:Bc:Fil:nP:qr:tu:vVw:I"
 #endif
 
-static char message[256];
+static char message[192];
 
 static const char *
 wrong(const char *what, const char *value)
 {
-	snprintf(message, sizeof message, "%s: %.160s", what, value);
+	struct text text;
+
+	text_start(&text, message, sizeof message);
+	text_put_all(&text, what, ": ", value);
+	return message;
+}
+
+/* A message about an option. */
+static const char *
+wrong_letter(int letter, const char *before, const char *behind)
+{
+	const char name[] = { (char)letter, '\0' };
+	struct text text;
+
+	text_start(&text, message, sizeof message);
+	text_put_all(&text, before, name, behind);
 	return message;
 }
 
@@ -231,11 +246,9 @@ read_option(int letter, char *value, struct options *options)
 	case 'w':
 		return read_limits(value, &options->limits);
 	case ':':
-		snprintf(message, sizeof message, "-%c wants a value", optopt);
-		return message;
+		return wrong_letter(optopt, "-", " wants a value");
 	default:
-		snprintf(message, sizeof message, "no option -%c", optopt);
-		return message;
+		return wrong_letter(optopt, "no option -", "");
 	}
 }
 
@@ -268,11 +281,10 @@ check_use(const char *seen, struct options *options)
 
 	if (options->mode == MODE_TEST && strchr(seen, 'c') != NULL)
 		return "-c and -t exclude each other";
-	if (letter != NULL) {
-		snprintf(message, sizeof message, "-%c is no option of the %s", *letter,
-		    options->mode == MODE_CLIENT ? "client" : "server");
-		return message;
-	}
+	if (letter != NULL)
+		return wrong_letter(*letter, "-",
+		    options->mode == MODE_CLIENT ? " is no option of the client"
+						 : " is no option of the server");
 	if (options->mode == MODE_CLIENT && options->operand_count != 2)
 		return "-c wants a host and a port";
 	if (options->mode == MODE_TEST && options->operand_count != 0 &&

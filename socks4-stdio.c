@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,8 +23,9 @@
 #include "relay.h"
 #include "sandbox.h"
 #include "socks4.h"
+#include "text.h"
 
-#define VERSION "1.0"
+static const char version[] = "socks4-stdio 1.0\n";
 
 enum { IN = 0, OUT = 1, ERRORS = 2 };
 
@@ -106,7 +106,7 @@ struct session {
 	struct judgement *judgement; /* or refused */
 	int watch;		     /* IN where a socket shows that the client left, else -1 */
 	struct endpoint source;	     /* the client: fd 0's peer, or what a PROXY header says */
-	struct endpoint reached;     /* the address that it reached */
+	struct endpoint reached;     /* the address that it reached, where a PROXY header says so */
 	bool header_due;	     /* a PROXY header stands in front of the request */
 	struct socks4_request request;
 	int64_t deadline; /* of resolving and dialling, or of resolving and waiting */
@@ -150,18 +150,12 @@ is_sender(const struct options *options, const struct address *peer)
 static enum outcome
 find_source(struct session *s)
 {
-	struct sockaddr_storage storage;
-	socklen_t length = sizeof storage;
-
 	/* Now, since urgent data may come with the request. */
 	net_prepare(&s->standard[IN], &s->standard[OUT]);
 	switch (net_peer(&s->standard[IN], &s->source)) {
 	case NET_TCP:
 		s->watch = IN;
 		s->record.source = &s->source;
-		if (getsockname(IN, (struct sockaddr *)&storage, &length) == -1 ||
-		    address_from_socket(&storage, &s->reached) == -1)
-			return SYSTEM;
 		s->header_due = is_sender(s->options, &s->source.address);
 		return GRANTED;
 	case NET_LOCAL:
@@ -304,6 +298,18 @@ judge(struct session *s)
 	return outcomes[status];
 }
 
+/* Finds the identity, as DESIGN.md section 3 has it. False where none is to be had. */
+static bool
+find_identity(struct session *s)
+{
+	if (s->source.address.family == AF_UNSPEC)
+		return ident_local(&s->standard[IN], s->identity) == 0;
+	if (s->reached.address.family == AF_UNSPEC && net_local(IN, &s->reached) == -1)
+		return false;
+	return ident_query(&s->source, &s->reached, net_deadline(s->options->limits.ident),
+		   s->identity) == 0;
+}
+
 /* Keeps the permitted candidates whose rule accepts the identity; asks once, if one asks. */
 static enum outcome
 identify(struct session *s)
@@ -326,10 +332,7 @@ identify(struct session *s)
 	if (!wanted)
 		return GRANTED;
 	start = net_now();
-	known = (s->source.address.family == AF_UNSPEC
-			? ident_local(&s->standard[IN], s->identity)
-			: ident_query(&s->source, &s->reached,
-			      net_deadline(s->options->limits.ident), s->identity)) == 0;
+	known = find_identity(s);
 	same = known && strcmp(s->identity, s->request.userid) == 0;
 	s->record.ident = known ? s->identity : "";
 	s->record.ms_ident = net_now() - start;
@@ -728,13 +731,17 @@ usage(const char *problem, bool to_client)
 	    "       socks4-stdio -t [-46inI] [-a file] [-b address] [-w limits] [--]\n"
 	    "           [command user source destination port]\n"
 	    "       socks4-stdio -V\n";
+	char bytes[1024];
+	struct text message;
 
 	if (to_client && !isatty(ERRORS)) {
 		log_start(LOG_TO_SYSLOG, false, false);
 		log_error(problem);
 		return 2;
 	}
-	fprintf(stderr, "socks4-stdio: %s\n%s", problem, text);
+	text_start(&message, bytes, sizeof bytes);
+	text_put_all(&message, "socks4-stdio: ", problem, "\n", text);
+	(void)net_write(ERRORS, bytes, message.length, NET_FOREVER);
 	return 2;
 }
 
@@ -759,7 +766,7 @@ main(int argc, char **argv)
 		return 1;
 	switch (options.mode) {
 	case MODE_VERSION:
-		return puts("socks4-stdio " VERSION) == EOF || fflush(stdout) == EOF;
+		return net_write(OUT, version, sizeof version - 1, NET_FOREVER) == -1;
 	case MODE_TEST:
 		log_start(LOG_TO_STDERR, true, false);
 		return check_run(&options);

@@ -1,4 +1,3 @@
-#include <stdarg.h>
 #include <string.h>
 
 #include "text.h"
@@ -34,15 +33,10 @@ text_put(struct text *text, const char *string)
 }
 
 void
-text_put_all(struct text *text, ...)
+text_put_strings(struct text *text, const char *const *strings)
 {
-	va_list strings;
-	const char *string;
-
-	va_start(strings, text);
-	while ((string = va_arg(strings, const char *)) != NULL)
-		text_put(text, string);
-	va_end(strings);
+	for (; *strings != NULL; strings++)
+		text_put(text, *strings);
 }
 
 static void
@@ -50,12 +44,10 @@ put_number(struct text *text, unsigned long long number, unsigned base, size_t l
 {
 	static const char values[] = "0123456789abcdef";
 	char digits[24];
-	size_t start = sizeof digits;
+	size_t start;
 
-	while (start > 0 && (number > 0 || sizeof digits - start < least)) {
+	for (start = sizeof digits; number > 0 || sizeof digits - start < least; number /= base)
 		digits[--start] = values[number % base];
-		number /= base;
-	}
 	text_put_bytes(text, digits + start, sizeof digits - start);
 }
 

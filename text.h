@@ -19,12 +19,9 @@ void text_start(struct text *text, char *bytes, size_t size);
 void text_put_bytes(struct text *text, const char *bytes, size_t length);
 void text_put(struct text *text, const char *string);
 
-/* Puts strings, of which the last one is followed by NULL. */
-void text_put_all(struct text *text, ...)
-#ifdef __GNUC__
-    __attribute__((sentinel))
-#endif
-    ;
+/* Puts strings one behind the other: text_put_all(text, "a", b, "c"). */
+#define text_put_all(text, ...) text_put_strings((text), (const char *const[]){ __VA_ARGS__, NULL })
+void text_put_strings(struct text *text, const char *const *strings);
 
 /* Puts a number, in decimal or hexadecimal, with zeros before it up to that many digits. */
 void text_put_number(struct text *text, unsigned long long number, size_t digits);
