@@ -290,14 +290,14 @@ enum { DESCRIPTORS_MOST = 16 };
 
 /* Sets a limit for good; to lower one is always allowed. */
 static void
-limit(int resource, rlim_t most)
+limit(unsigned resource, rlim_t most)
 {
 	const struct rlimit both = { .rlim_cur = most, .rlim_max = most };
 
 #ifdef __linux__
 	(void)prlimit(0, resource, &both, NULL); /* musl's setrlimit() has all threads in mind */
 #else
-	(void)setrlimit(resource, &both);
+	(void)setrlimit((int)resource, &both);
 #endif
 }
 
