@@ -12,7 +12,9 @@ SESSIONS = 10000
 
 STANDARD = -std=c99 -D_XOPEN_SOURCE=700 -DSYSCONFDIR=\"$(SYSCONFDIR)\"
 WARNINGS = -pedantic -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
-STATIC = -O2 -static -ffunction-sections -fdata-sections -Wl,--gc-sections -s
+STATIC = -Os -static -fno-pie -no-pie -ffunction-sections -fdata-sections -fno-jump-tables \
+	-fno-asynchronous-unwind-tables -s -Wl,--gc-sections -Wl,--sort-section=alignment \
+	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none
 PATHS = -e 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' -e 's|/usr/local/sbin|$(PREFIX)/sbin|g'
 
 SOURCES = socks4-stdio.c acl.c aclitem.c aclparse.c address.c check.c client.c ident.c judge.c log.c net.c \
@@ -119,7 +121,7 @@ tests/bin/short.so: tests/short.c
 	$(CC) $(CFLAGS) -fPIC -shared -o $@ tests/short.c
 
 # BIN=path tests another build; FILES='tests/acl.bats ...' only some of the suite.
-check: socks4-stdio build/static/socks4-stdio tools
+check: socks4-stdio build/static/socks4-stdio build/nosandbox/socks4-stdio tools
 	tests/run
 
 lint:
