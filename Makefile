@@ -13,6 +13,7 @@ SESSIONS = 10000
 STANDARD = -std=c99 -D_XOPEN_SOURCE=700 -DSYSCONFDIR=\"$(SYSCONFDIR)\"
 WARNINGS = -pedantic -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
 STATIC = -Os -static -fno-pie -no-pie -ffunction-sections -fdata-sections -fno-jump-tables \
+	-fno-inline-functions-called-once \
 	-fno-asynchronous-unwind-tables -s -Wl,--gc-sections -Wl,--sort-section=alignment \
 	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none
 PATHS = -e 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' -e 's|/usr/local/sbin|$(PREFIX)/sbin|g'
