@@ -12,6 +12,8 @@ check_whole(const struct socks4_request *request, const unsigned char *bytes, si
 	assert(used <= SOCKS4_REQUEST);
 	assert(request->command == SOCKS4_CONNECT || request->command == SOCKS4_BIND);
 	assert(strlen(request->userid) <= SOCKS4_FIELD);
+	assert((request->name != NULL) ==
+	    (memcmp(request->dstip, "\0\0\0", 3) == 0 && request->dstip[3] != 0));
 	if (request->name != NULL)
 		assert(strlen(request->name) >= 1 && strlen(request->name) <= SOCKS4_FIELD);
 	assert(socks4_encode_request(request, again) == used);

@@ -31,7 +31,14 @@ int session_main(int argc, char **argv); /* main() of socks4-stdio.c */
 /* What libFuzzer counts branches in; the child's counts are brought back to it. */
 extern uint8_t __start___sancov_cntrs[], __stop___sancov_cntrs[];
 
-enum { FLAG_UNIX = 1, FLAG_PROXY = 2, FLAG_CLIENT = 4, FLAG_REQUIRE = 8, FLAG_NO_NAMES = 16 };
+enum {
+	FLAG_UNIX = 1,
+	FLAG_PROXY = 2,
+	FLAG_CLIENT = 4,
+	FLAG_REQUIRE = 8,
+	FLAG_NO_NAMES = 16,
+	FLAG_IDENTD = 32 /* the script answers in its place; else it hangs up */
+};
 enum { REMOTE_PORT = 0x1111, IDENT_PORT = 113 };
 enum { ROOM = 65536, HANG = 20000, CRASH = 77 };
 
@@ -45,7 +52,9 @@ struct end {
 
 static int remote_listener, ident_listener;
 static struct end client, remote;
-static bool reset;	  /* somebody has, so that bytes may be missing */
+static bool identd;	  /* as FLAG_IDENTD */
+static bool reset;	  /* we have, so that bytes may be missing */
+static bool was_reset;	  /* the program has */
 static char list[32];	  /* path of a file that has no name any more */
 static uint8_t *counters; /* shared with the child */
 
@@ -205,7 +214,7 @@ receive(struct end *end)
 			end->got_length += (size_t)got;
 		} else {
 			end->ended = true;
-			reset = reset || got == -1;
+			was_reset = was_reset || got == -1;
 		}
 	}
 }
@@ -246,20 +255,31 @@ reset_end(struct end *end)
 	reset = true;
 }
 
+static void
+hang_up_ident(void)
+{
+	int fd = identd ? -1 : accept(ident_listener, NULL, NULL);
+
+	if (fd != -1)
+		close(fd);
+}
+
 /* Takes what comes within that time, or returns sooner where it has what it waits for. */
 static void
 turn(int64_t milliseconds, const int *wanted)
 {
-	struct pollfd polled[3];
+	struct pollfd polled[4];
 	int64_t end = now() + milliseconds;
 
 	do {
 		polled[0] = (struct pollfd){ remote.fd == -1 ? remote_listener : -1, POLLIN, 0 };
 		polled[1] = (struct pollfd){ remote.ended ? -1 : remote.fd, POLLIN, 0 };
 		polled[2] = (struct pollfd){ client.ended ? -1 : client.fd, POLLIN, 0 };
-		if (poll(polled, 3, milliseconds > 0 ? 1 : 0) > 0 && polled[0].revents != 0 &&
+		polled[3] = (struct pollfd){ identd ? -1 : ident_listener, POLLIN, 0 };
+		if (poll(polled, 4, milliseconds > 0 ? 1 : 0) > 0 && polled[0].revents != 0 &&
 		    !remote.shut && !remote.ended)
 			remote.fd = accept(remote_listener, NULL, NULL);
+		hang_up_ident();
 		receive(&remote);
 		receive(&client);
 	} while (now() < end && *wanted == -1 && !client.ended);
@@ -297,11 +317,13 @@ static void
 call(void)
 {
 	struct sockaddr_in address;
-	int fd, never = -1;
+	int64_t end = now() + 20;
+	int fd;
 
 	if (remote.fd != -1 || remote.shut || remote.ended)
 		return;
-	turn(client.got_length < SOCKS4_REPLY ? 20 : 0, &never);
+	while (client.got_length < SOCKS4_REPLY && !client.ended && now() < end)
+		turn(1, &remote.fd);
 	if (client.got_length < SOCKS4_REPLY)
 		return;
 	address = loopback((unsigned)client.got[2] << 8 | client.got[3]);
@@ -354,11 +376,9 @@ finish(unsigned flags, pid_t pid)
 	int64_t end = now() + HANG;
 	int status, fd;
 
+	identd = false;
 	end_output(&client);
 	while (waitpid(pid, &status, WNOHANG) == 0) {
-		fd = accept(ident_listener, NULL, NULL);
-		if (fd != -1)
-			close(fd);
 		turn(1, &remote.fd);
 		if ((remote.ended || (flags & FLAG_CLIENT)) && !remote.shut)
 			end_output(&remote);
@@ -369,6 +389,7 @@ finish(unsigned flags, pid_t pid)
 		}
 	}
 	turn(0, &remote.fd);
+	hang_up_ident();
 	/* Nobody is left in the queues for the next session. */
 	for (;;) {
 		fd = accept(remote_listener, NULL, NULL);
@@ -389,21 +410,31 @@ is_start(const unsigned char *part, size_t length, const unsigned char *whole, s
 	return length <= whole_length && memcmp(part, whole, length) == 0;
 }
 
-/* Each end got a part of what the other sent, and all of it where nobody reset. */
+/* What one end got, behind so many bytes for the program, is a part of what the other sent, behind
+ * so many from the program; and all of it where nobody reset. */
 static void
-check_relay(size_t used, size_t replies)
+check_way(const struct end *from, size_t used, const struct end *to, size_t replies)
 {
-	const unsigned char *up = client.sent + used, *down = client.got + replies;
-	size_t up_length = client.sent_length - used, down_length = client.got_length - replies;
+	size_t sent = from->sent_length - used, got = to->got_length - replies;
 
-	assert(is_start(remote.got, remote.got_length, up, up_length));
-	assert(is_start(down, down_length, remote.sent, remote.sent_length));
-	if (!reset)
-		assert(remote.got_length == up_length && down_length == remote.sent_length);
+	assert(is_start(to->got + replies, got, from->sent + used, sent));
+	assert(reset || got == sent);
+}
+
+/* What the list permits to all but eve and bob, and nobody can keep from standing: whatever identd
+ * there is can only be asked, and name another. */
+static bool
+must_stand(const struct socks4_request *request)
+{
+	static const unsigned char there[4] = { 127, 0, 0, 1 };
+
+	return request->command == SOCKS4_CONNECT && request->port == REMOTE_PORT &&
+	    memcmp(request->dstip, there, sizeof there) == 0 &&
+	    strcmp(request->userid, "eve") != 0 && strcmp(request->userid, "bob") != 0;
 }
 
 static void
-check_server(unsigned flags)
+check_server(unsigned flags, int status)
 {
 	static const unsigned char zeros[6];
 	struct proxy_header header;
@@ -411,6 +442,7 @@ check_server(unsigned flags)
 	enum socks4_status parsed;
 	size_t used = 0, more = 0, at = 0;
 
+	assert(status == 0 || (status == 1 && reset && (flags & FLAG_UNIX)));
 	memset(&request, 0, sizeof request);
 	if ((flags & (FLAG_PROXY | FLAG_UNIX)) == FLAG_PROXY &&
 	    proxy_decode(client.sent, client.sent_length, &header, &used) != PROXY_OK)
@@ -438,32 +470,45 @@ check_server(unsigned flags)
 	if (client.got[at + 1] == SOCKS4_GRANTED) {
 		assert(parsed == SOCKS4_OK && strcmp(request.userid, "eve") != 0);
 		assert(at > 0 || memcmp(client.got + 2, zeros, sizeof zeros) == 0);
-		check_relay(used + more, at + SOCKS4_REPLY);
+		assert(reset || !was_reset);
+		check_way(&client, used + more, &remote, 0);
+		check_way(&remote, 0, &client, at + SOCKS4_REPLY);
 		return;
 	}
 	assert(
 	    client.got[at + 1] >= SOCKS4_REJECTED && client.got[at + 1] <= SOCKS4_IDENT_MISMATCH);
 	assert(client.got_length == at + SOCKS4_REPLY);
+	assert(parsed != SOCKS4_OK || !must_stand(&request) || reset ||
+	    client.got[at + 1] == SOCKS4_IDENT_MISMATCH);
 	assert(memcmp(client.got + at + 2, zeros, sizeof zeros) == 0 && remote.got_length == 0);
 }
 
 static void
-check_client(void)
+check_client(int status)
 {
 	size_t head = sizeof client_request;
+	bool answered = remote.sent_length >= SOCKS4_REPLY &&
+	    (remote.sent[0] == SOCKS4_REPLY_VERSION || remote.sent[0] == SOCKS4_VERSION);
+	unsigned code = answered ? remote.sent[1] : 0;
 
-	if (client.got_length > 0) {
-		assert(remote.sent_length > SOCKS4_REPLY && remote.sent[1] == SOCKS4_GRANTED);
-		assert(is_start(client.got, client.got_length, remote.sent + SOCKS4_REPLY,
-		    remote.sent_length - SOCKS4_REPLY));
-	}
-	if (remote.got_length <= head) {
+	if (remote.got_length < head) {
 		assert(is_start(remote.got, remote.got_length, client_request, head));
+		assert(reset || code == 0);
+	} else {
+		assert(is_start(client_request, head, remote.got, remote.got_length));
+		if (code == SOCKS4_GRANTED)
+			check_way(&client, 0, &remote, head);
+	}
+	if (code == SOCKS4_GRANTED) {
+		assert(status == 0 ? !was_reset || reset : status == 1 && reset);
+		check_way(&remote, SOCKS4_REPLY, &client, 0);
 		return;
 	}
-	assert(is_start(client_request, head, remote.got, remote.got_length));
-	assert(
-	    is_start(remote.got + head, remote.got_length - head, client.sent, client.sent_length));
+	assert(client.got_length == 0 && remote.got_length <= head);
+	if (code > SOCKS4_GRANTED && code <= SOCKS4_IDENT_MISMATCH)
+		assert(status == (int)code || (status == 1 && reset));
+	else
+		assert(status == 1);
 }
 
 int
@@ -480,7 +525,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&client, 0, sizeof client);
 	memset(&remote, 0, sizeof remote);
 	remote.fd = -1;
-	reset = false;
+	reset = was_reset = false;
+	identd = (flags & FLAG_IDENTD) != 0;
 	memset(counters, 0, count);
 	pid = start(flags);
 	for (i = 1; i + 2 <= size; i += 2 + length) {
@@ -493,8 +539,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (counters[i] > mine[i])
 			mine[i] = counters[i];
 	if (flags & FLAG_CLIENT)
-		check_client();
+		check_client(WEXITSTATUS(status));
 	else
-		check_server(flags);
+		check_server(flags, WEXITSTATUS(status));
 	return 0;
 }
