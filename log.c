@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,9 @@
 #include "net.h"
 #include "text.h"
 
+#ifndef PIPE_BUF /* where it depends on the file */
+#define PIPE_BUF _POSIX_PIPE_BUF
+#endif
 #ifndef _PATH_LOG
 #define _PATH_LOG "/dev/log"
 #endif
@@ -280,22 +284,31 @@ compose(struct text *line, int priority, const struct event *event, size_t most,
 	put_value(line, "reason", event->reason, VALUE_MOST);
 }
 
-/* One write(2), one datagram, if there is room for it in time. -1 with errno where it failed. */
+/* Writes the line in pieces of at most that size, each when there is room for it, as long as the
+ * deadline lets it. -1 with errno where a write failed. */
 static int
-write_line(int fd, const struct text *line)
+write_line(int fd, const struct text *line, size_t most)
 {
 	struct pollfd polled = { .fd = fd, .events = POLLOUT };
 	int64_t deadline = net_deadline(STALL);
+	size_t done = 0, size;
+	ssize_t count;
 	int ready;
 
-	do {
+	while (done < line->length) {
 		ready = poll(&polled, 1, net_timeout(deadline));
-		if (ready == -1 && errno == EINTR)
-			continue;
-		if (ready == 0 || write(fd, line->bytes, line->length) != -1)
+		if (ready == 0)
 			return 0;
-	} while ((errno == EINTR || errno == EAGAIN) && net_now() < deadline);
-	return -1;
+		if (ready == -1)
+			continue;
+		size = line->length - done < most ? line->length - done : most;
+		count = write(fd, line->bytes + done, size);
+		if (count >= 0)
+			done += (size_t)count;
+		else if ((errno != EINTR && errno != EAGAIN) || net_now() >= deadline)
+			return -1;
+	}
+	return 0;
 }
 
 /* Not by syslog(3), which knows no limit and waits for ever for a syslogd that is stuck. One that
@@ -305,11 +318,12 @@ send_to_syslogd(const struct text *line)
 {
 	if (syslogd == -1 && !reach_syslogd())
 		return;
-	if (write_line(syslogd, line) == -1 && reach_syslogd())
-		(void)write_line(syslogd, line);
+	if (write_line(syslogd, line, line->length) == -1 && reach_syslogd())
+		(void)write_line(syslogd, line, line->length);
 }
 
-/* Whole lines, so that those of many sessions do not mix. */
+/* Whole lines, so that those of many sessions do not mix. For more than PIPE_BUF bytes poll(2)
+ * promises nothing of a pipe, and write(2) would wait for a reader who is stuck. */
 static void
 emit(struct text *line)
 {
@@ -318,7 +332,7 @@ emit(struct text *line)
 		return;
 	}
 	line->bytes[line->length++] = '\n'; /* in place of the NUL */
-	(void)write_line(2, line);
+	(void)write_line(2, line, PIPE_BUF);
 }
 
 static bool

@@ -184,6 +184,19 @@ syslog_up() {
 	logged "open .* rule=${deep}list:1$box" "close .* rule=${deep}list:1 up=5 down=7 secs=$secs reason=eof"
 }
 
+@test "a reader of standard error that is stuck costs the lines, short ones and long ones, not the session" {
+	deep=$SCRATCH/$(printf 'directory-%d/' {1..250})
+	mkdir -p "$deep"
+	cp "$LIST" "${deep}list"
+	LOG=$SCRATCH/fifo
+	mkfifo "$LOG"
+	exec 7<>"$LOG"
+	head -c 61440 /dev/zero >&7 # there is room for 4096 bytes, and the line is longer
+	session "$(printf '\001%.0s' {1..255})" -a "${deep}list" -l stderr -w idle=1
+	session alice -l stderr # now it is full
+	exec 7>&-
+}
+
 @test "each line is one write" {
 	require strace
 	# LeakSanitizer and strace exclude each other
