@@ -262,6 +262,37 @@ verdicts() {
 	'
 }
 
+@test "internal: secondary addresses of this host, and what it may bind to without having it" {
+	machine '
+		ip link add wire type veth peer name far
+		ip link set far up
+		ip link set wire up
+		ip address add 198.51.100.77/24 dev wire
+		ip address add 198.51.100.78/24 dev wire
+		ip address add 2001:db8:77::1/64 dev wire nodad
+		ip address add 2001:db8:77::2/64 dev wire nodad
+		ip route add default via 198.51.100.1
+		printf "%s\n" "deny to internal" "permit from any" >acl
+		for nonlocal in 0 1; do
+			echo "$nonlocal" >/proc/sys/net/ipv4/ip_nonlocal_bind
+			echo "$nonlocal" >/proc/sys/net/ipv6/ip_nonlocal_bind
+			table <<-END
+				connect u 203.0.113.1 198.51.100.77 80 deny 1
+				connect u 203.0.113.1 198.51.100.79 80 permit 2
+				connect u 203.0.113.1 203.0.113.9 80 permit 2
+				connect u 203.0.113.1 2001:db8:77::2 80 deny 1
+				connect u 203.0.113.1 2001:db8:77::3 80 permit 2
+			END
+		done
+		echo 0 >/proc/sys/net/ipv4/ip_nonlocal_bind
+		table <<-END
+			connect u 203.0.113.1 198.51.100.78 80 deny 1
+			connect u 203.0.113.1 64:ff9b::c633:644e 80 deny 1
+			connect u 203.0.113.1 2002:c633:644e::1 80 deny 1
+		END
+	'
+}
+
 @test "names: exact, domains, without case and trailing dot, on label boundaries" {
 	machine '
 		names "www.example.org A 198.51.100.9" "example.org A 198.51.100.9" "a.b.example.org A 198.51.100.9" \
