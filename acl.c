@@ -281,9 +281,10 @@ acl_canonical_name(const char *name, char *canonical)
 
 	if (length > 0 && name[length - 1] == '.')
 		length--;
-	/* glibc looks b\097d up as bad, which no rule that names it would match. */
+	/* glibc looks b\097d up as bad, which no rule that names it would match; old ones take what
+	 * stands in front of a blank for an address. */
 	if (length == 0 || length > SOCKS4_FIELD || name[length - 1] == '.' ||
-	    strchr(name, '\\') != NULL)
+	    strpbrk(name, "\\ \t\n\v\f\r") != NULL)
 		return false;
 	memcpy(canonical, name, length);
 	canonical[length] = '\0';

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <string.h>
@@ -228,6 +229,30 @@ peer_uid(int fd, uid_t *uid)
 }
 #endif
 
+/* Linux shows all users that a user namespace does not know as one, who has a name. */
+static bool
+is_ambiguous(uid_t uid)
+{
+#ifdef __linux__
+	static const char everybody[] = "         0          0 4294967295\n";
+	char map[sizeof everybody];
+	int fd;
+	ssize_t length;
+
+	if (uid != 65534) /* /proc/sys/kernel/overflowuid, which nobody changes */
+		return false;
+	fd = open("/proc/self/uid_map", O_RDONLY);
+	if (fd == -1)
+		return true;
+	length = read(fd, map, sizeof map);
+	close(fd);
+	return length != sizeof map - 1 || memcmp(map, everybody, sizeof map - 1) != 0;
+#else
+	(void)uid;
+	return false;
+#endif
+}
+
 int
 ident_local(const struct net_file *file, char user[IDENT_USER + 1])
 {
@@ -236,7 +261,7 @@ ident_local(const struct net_file *file, char user[IDENT_USER + 1])
 	size_t length;
 
 	user[0] = '\0';
-	if (file->socket && peer_uid(file->fd, &uid) == -1)
+	if ((file->socket && peer_uid(file->fd, &uid) == -1) || is_ambiguous(uid))
 		return -1;
 	entry = getpwuid(uid);
 	if (entry == NULL)

@@ -63,7 +63,9 @@ net_look(int fd)
 bool
 net_same_file(const struct net_file *a, const struct net_file *b)
 {
-	return a->open && b->open && a->device == b->device && a->inode == b->inode;
+	/* Some systems number neither sockets nor pipes. */
+	return a->open && b->open && a->socket == b->socket && a->device == b->device &&
+	    a->inode == b->inode;
 }
 
 /* False for what is no TCP socket. */
@@ -527,6 +529,20 @@ net_listen(const struct address *address, unsigned low, unsigned high, struct en
 	return fd;
 }
 
+/* Why accept(2) has no connection for us, but may have the next one. */
+static bool
+is_callers_fault(int error)
+{
+	static const int errors[] = { EAGAIN, EWOULDBLOCK, EINTR, ECONNABORTED, EPROTO, ENETDOWN,
+		ENOPROTOOPT, EHOSTUNREACH, ENETUNREACH, EOPNOTSUPP };
+	size_t i;
+
+	for (i = 0; i < sizeof errors / sizeof *errors; i++)
+		if (error == errors[i])
+			return true;
+	return false;
+}
+
 int
 net_accept(int listener, struct endpoint *caller)
 {
@@ -534,8 +550,11 @@ net_accept(int listener, struct endpoint *caller)
 	socklen_t length = sizeof storage;
 	int fd = accept(listener, (struct sockaddr *)&storage, &length);
 
-	if (fd == -1)
+	if (fd == -1) {
+		if (is_callers_fault(errno))
+			errno = ECONNABORTED;
 		return -1;
+	}
 	if (set_flags(fd) == -1)
 		return give_up(fd);
 	if (length == 0 || address_from_socket(&storage, caller) == -1) {

@@ -86,7 +86,7 @@ int net_local(int fd, struct endpoint *local);
 int net_listen(const struct address *address, unsigned low, unsigned high, struct endpoint *local);
 
 /* Accepts from a listener that poll(2) called readable: a non-blocking close-on-exec fd with its
- * caller, or -1 with errno (EAGAIN, ECONNABORTED and the like: wait again). */
+ * caller, or -1 with errno (ECONNABORTED: wait for another one). */
 int net_accept(int listener, struct endpoint *caller);
 
 /* Where the peer of a prepared file is. NET_LOCAL: a Unix socket, or no socket; NET_GONE: it has

@@ -82,7 +82,7 @@ send_queue(int fd)
 #if defined FIONWRITE
 	if (ioctl(fd, FIONWRITE, &bytes) < 0)
 		bytes = 0;
-#elif defined TIOCOUTQ /* Linux: SIOCOUTQ by another name */
+#elif defined TIOCOUTQ && !defined __OpenBSD__ /* Linux: SIOCOUTQ; there pledge(2) kills */
 	if (ioctl(fd, TIOCOUTQ, &bytes) < 0)
 		bytes = 0;
 #else

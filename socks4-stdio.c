@@ -473,7 +473,7 @@ await_caller(struct session *s, int listener, struct endpoint *caller)
 		count = poll(waiting, 3, net_timeout(s->deadline));
 		if (count == -1 && errno != EINTR)
 			return SYSTEM;
-		if (count == 0 && net_now() >= s->deadline)
+		if (net_now() >= s->deadline)
 			return BIND_TIMEOUT;
 		if (count > 0 && waiting[2].revents != 0)
 			return CLIENT_LEFT;
@@ -484,7 +484,7 @@ await_caller(struct session *s, int listener, struct endpoint *caller)
 			if (s->remote != -1)
 				return GRANTED;
 			/* The caller stays in the queue, and poll(2) ready. */
-			if (is_shortage(errno))
+			if (errno != ECONNABORTED)
 				return SYSTEM;
 		}
 	}
@@ -673,8 +673,11 @@ catch_signals(void)
 {
 	static const int stopping[] = { SIGALRM, SIGHUP, SIGINT, SIGTERM };
 	struct sigaction action, before;
+	sigset_t none;
 	size_t i;
 
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL); /* what the launcher blocks is its affair */
 	memset(&action, 0, sizeof action);
 	sigemptyset(&action.sa_mask);
 	action.sa_handler = stop;
@@ -706,8 +709,12 @@ errors_are_clients(enum options_mode mode, const struct net_file *standard)
 static int
 silence_errors(struct net_file *errors)
 {
-	int null = open("/dev/null", O_RDWR);
+	int ends[2], null = open("/dev/null", O_RDWR);
 
+	if (null == -1 && pipe(ends) == 0) { /* in a chroot(2), say; nobody reads that one either */
+		close(ends[0]);
+		null = ends[1];
+	}
 	if (null == -1)
 		return -1;
 	if (null != ERRORS) {

@@ -104,6 +104,17 @@ bind_script() {
 	grep -q ' code=91 reason=system$' "$SCRATCH/log"
 }
 
+@test "a caller that may not be accepted: 91 at once, exit 1" {
+	require strace
+	bind_script() { # under strace no leak can be looked for
+		ASAN_OPTIONS=detect_leaks=0 "$TOOLS/peer" -2 "$SCRATCH/log" -t 5 "$@" -- strace -qq -o "$SCRATCH/trace" \
+			-e inject=accept,accept4:error=EPERM "$BIN" -l stderr -a "$ACL" >/dev/null
+	}
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
+		2:connect 127.0.0.1:@3 expect "$rejected" expect-eof expect-exit 1
+	grep -q ' code=91 reason=system$' "$SCRATCH/log"
+}
+
 @test "-r gives the port; exhausted: 91 bind-failed" {
 	"$TOOLS/peer" listen 127.0.0.1:0 wait-file "$SCRATCH/done" >"$SCRATCH/port" 3>&- &
 	wait_for test -s "$SCRATCH/port"

@@ -95,6 +95,11 @@ bad_usage() {
 	"$TOOLS/peer" -e exec-unix expect-closed expect-exit 2 -- "$BIN" -Z
 }
 
+@test "fd 2 is the client's where there is no /dev/null, as in a chroot" {
+	"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 0.0.0.0 '')" expect "$rejected" expect-eof -- \
+		unshare --mount --propagation private sh -c 'mount -t tmpfs none /dev && exec "$@"' sh "$BIN" -a "$ACL"
+}
+
 @test "a listening, an unconnected and a datagram socket on fd 0: system, exit 1" {
 	for kind in listening unconnected datagram; do
 		run -1 --separate-stderr "$TOOLS/oddfd" "$kind" "$BIN" -l stderr -a "$ACL"
@@ -136,9 +141,14 @@ bad_usage() {
 }
 
 @test "a signal before the grant: 91, system, exit 1" {
-	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp pause 200 kill TERM expect "$rejected" expect-eof expect-exit 1 -- \
-		"$BIN" -l stderr -a "$ACL"
-	grep -q 'code=91 reason=system$' "$SCRATCH/log"
+	# BIND tells when it waits; env: whatever the launcher has blocked
+	for launcher in env 'env --block-signal=TERM,ALRM'; do
+		rm -f "$SCRATCH/log"
+		# shellcheck disable=SC2086
+		"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\?\?\?\?\?\?' \
+			kill TERM expect "$rejected" expect-eof expect-exit 1 -- $launcher "$BIN" -l stderr -a "$ACL"
+		grep -q 'code=91 reason=system$' "$SCRATCH/log"
+	done
 }
 
 @test "SIGHUP and SIGINT stay ignored, as under nohup" {

@@ -356,6 +356,19 @@ local_verdict() {
 	wait_for grep -q '^refuse .*user=root .*code=93 ' server.err
 }
 
+@test "a Unix socket: users that our user namespace does not know are nobody, not the user nobody" {
+	require setpriv
+	echo 'permit from local user nobody ident require' >require
+	start server unshare --user --map-root-user "$TOOLS/serve" -u socket 0 "$BIN" -a require -l stderr
+	port_of server
+	chmod 777 socket
+	for user in nobody 54321; do
+		setpriv --reuid "$user" --clear-groups "$TOOLS/peer" connect "unix:socket" \
+			send "$(request 4 1 80 127.0.0.1 nobody)" expect '\0\x5c\0\0\0\0\0\0' close
+	done
+	wait_for grep -q '^refuse .*user=nobody ident="" .*code=92 reason=ident-none$' server.err
+}
+
 @test "a Unix socket stays one when the system does not tell its address" {
 	require setpriv strace
 	echo 'permit from local ident require' >require
