@@ -10,7 +10,9 @@ PORT = 1080
 SECONDS = 10
 SESSIONS = 10000
 
-STANDARD = -std=c99 -D_XOPEN_SOURCE=700 -DSYSCONFDIR=\"$(SYSCONFDIR)\"
+# The BSDs and macOS hide what is beyond POSIX where it is asked for: make FEATURES=
+FEATURES = -D_XOPEN_SOURCE=700 -D_FILE_OFFSET_BITS=64
+STANDARD = -std=c99 $(FEATURES) -DSYSCONFDIR=\"$(SYSCONFDIR)\"
 WARNINGS = -pedantic -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
 STATIC = -Os -static -fno-pie -no-pie -ffunction-sections -fdata-sections -fno-jump-tables \
 	-fno-inline-functions-called-once \
