@@ -14,10 +14,9 @@ SESSIONS = 10000
 FEATURES = -D_XOPEN_SOURCE=700 -D_FILE_OFFSET_BITS=64
 STANDARD = -std=c99 $(FEATURES) -DSYSCONFDIR=\"$(SYSCONFDIR)\"
 WARNINGS = -pedantic -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
-STATIC = -Os -static -fno-pie -no-pie -ffunction-sections -fdata-sections -fno-jump-tables \
-	-fno-inline-functions-called-once \
-	-fno-asynchronous-unwind-tables -s -Wl,--gc-sections -Wl,--sort-section=alignment \
-	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none
+STATIC = -Os -flto -static -s -fno-pie -no-pie -ffunction-sections -fdata-sections -fno-jump-tables \
+	-fno-inline-functions-called-once -fno-asynchronous-unwind-tables -Wl,--gc-sections \
+	-Wl,--sort-section=alignment -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none
 PATHS = -e 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' -e 's|/usr/local/sbin|$(PREFIX)/sbin|g'
 
 SOURCES = socks4-stdio.c acl.c aclitem.c aclparse.c address.c check.c client.c ident.c judge.c log.c net.c \
