@@ -12,6 +12,7 @@
 #include "acl.h"
 #include "address.h"
 #include "aclrule.h"
+#include "internal.h"
 #include "socks4.h"
 #include "text.h"
 
@@ -137,7 +138,7 @@ is_internal(const struct address *address, enum match *known, bool permit)
 	int answer;
 
 	if (*known == MAYBE) {
-		answer = address_is_internal(address);
+		answer = internal_has(address);
 		if (answer == -1)
 			return !permit;
 		*known = answer == 1 ? YES : NO;
@@ -281,10 +282,9 @@ acl_canonical_name(const char *name, char *canonical)
 
 	if (length > 0 && name[length - 1] == '.')
 		length--;
-	/* glibc looks b\097d up as bad, which no rule that names it would match; old ones take what
-	 * stands in front of a blank for an address. */
+	/* glibc looks b\097d up as bad, which no rule that names it would match. */
 	if (length == 0 || length > SOCKS4_FIELD || name[length - 1] == '.' ||
-	    strpbrk(name, "\\ \t\n\v\f\r") != NULL)
+	    strchr(name, '\\') != NULL)
 		return false;
 	memcpy(canonical, name, length);
 	canonical[length] = '\0';

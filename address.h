@@ -1,4 +1,4 @@
-/* Addresses and prefixes, IPv4 and IPv6: pure but for address_is_own(). */
+/* Addresses and prefixes, IPv4 and IPv6: in texts, sockets and prefixes. */
 
 #ifndef ADDRESS_H
 #define ADDRESS_H
@@ -56,9 +56,5 @@ bool address_in_prefix(const struct address *address, const struct prefix *prefi
 
 /* 0.0.0.0 and ::, which a host may take for itself. */
 bool address_is_unspecified(const struct address *address);
-
-/* The "internal" of DESIGN.md section 4: special-purpose ranges (RFC 6890), IPv4 of these hidden
- * in IPv6, and every address of this host. 1, 0, or -1 where the system does not tell. */
-int address_is_internal(const struct address *address);
 
 #endif

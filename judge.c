@@ -100,7 +100,8 @@ look_up(const struct options *options, unsigned char command, int64_t deadline,
 	enum resolve_status status;
 	size_t i, count = 0;
 
-	if (family == -1)
+	/* Old glibc takes what stands in front of a blank for an address. */
+	if (family == -1 || strpbrk(judgement->name, " \t\n\v\f\r") != NULL)
 		return JUDGE_RESOLVE_FAILED;
 	for (i = 0; i < sizeof name; i++)
 		name[i] = (char)tolower((unsigned char)judgement->name[i]);

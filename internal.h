@@ -1,0 +1,12 @@
+/* What the word internal of an access list covers (DESIGN.md section 4). */
+
+#ifndef INTERNAL_H
+#define INTERNAL_H
+
+struct address;
+
+/* Special-purpose ranges (RFC 6890), IPv4 of these hidden in IPv6, and every address of this host.
+ * 1, 0, or -1 where the system does not tell. Sends nothing. */
+int internal_has(const struct address *address);
+
+#endif
