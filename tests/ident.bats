@@ -297,17 +297,17 @@ fetch() {
 		start strict "$TOOLS/serve" 1080 "$BIN" -a require -l stderr -w ident=2
 		port_of strict
 		[ "$(fetch carol)" = hi ]
-		grep -q '^open .* user=carol ident=carol ' strict.err
+		wait_for grep -q '^open .* user=carol ident=carol ' strict.err
 		[ "$(fetch root)" = 93 ]
-		grep -q '^refuse .* user=root .*code=93 reason=ident-mismatch$' strict.err
+		wait_for grep -q '^refuse .* user=root .*code=93 reason=ident-mismatch$' strict.err
 		stop oidentd
 		[ "$(fetch carol)" = 92 ]
-		grep -q '^refuse .* user=carol .*code=92 reason=ident-none$' strict.err
+		wait_for grep -q '^refuse .* user=carol .*code=92 reason=ident-none$' strict.err
 		stop strict
 		start lenient "$TOOLS/serve" 1080 "$BIN" -a ask -l stderr -w ident=2
 		port_of lenient
 		[ "$(fetch carol)" = hi ]
-		grep -q '^open .* user=carol ident="" ' lenient.err
+		wait_for grep -q '^open .* user=carol ident="" ' lenient.err
 	}
 	in_lab real
 }

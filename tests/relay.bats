@@ -76,6 +76,7 @@ on_pipes() {
 		bash -c "$FLAGS_AND_RUN" "$SCRATCH/flags" "${PROGRAM[@]}"
 	exec {in}<>"$SCRATCH/to"
 	printf %b "$(request 4 1 "$port" 127.0.0.1 '')hello" >&"$in"
+	wait_for test -s "$SCRATCH/reader.out" # both have opened it
 	rm "$SCRATCH/from"
 }
 

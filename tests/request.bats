@@ -121,7 +121,7 @@ refused() {
 	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice .)"
 	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice localhost..)"
 	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice 'loc\097lhost')"
-	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice '127.0.0.1 .example.org')"
+	refused resolve-failed "$rejected" "$(request 4 1 80 0.0.0.1 alice '127.0.0.1 .example.org')"
 	refused bad-address "$rejected" "$(request 4 1 80 0.0.0.0 alice)"
 	refused bad-port "$rejected" "$(request 4 1 0 127.0.0.1 alice)"
 	grep -q ' dst=127.0.0.1:0 ' "$SCRATCH/log"

@@ -182,6 +182,7 @@ files() {
 		exec {fd}>"$SCRATCH/in"
 		printf %b "$in" >&"$fd"
 	fi
+	wait_for test -e "$SCRATCH/out"
 	start reader cat "$SCRATCH/out" # of a file as far as it has come
 	wait_for test -e "$SCRATCH/up"
 	wait_for state "${PIDS[program]}" Seccomp 2
