@@ -10,6 +10,7 @@
 
 #include "address.h"
 #include "client.h"
+#include "dial.h"
 #include "log.h"
 #include "net.h"
 #include "options.h"
@@ -178,7 +179,7 @@ dial_proxy(struct client *c)
 	if (status != 0)
 		return status;
 	start = net_now();
-	c->remote = net_dial(candidates, count, c->options->sources, c->deadline, -1, &winner);
+	c->remote = dial_race(candidates, count, c->options->sources, c->deadline, -1, &winner);
 	error = errno;
 	c->proxy = candidates[winner];
 	address_print_endpoint(&c->proxy, c->proxy_text); /* may ask for an interface's name */

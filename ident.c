@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "dial.h"
 #include "ident.h"
 #include "net.h"
 #include "text.h"
@@ -186,7 +187,7 @@ ident_query(const struct endpoint *source, const struct endpoint *here, int64_t 
 		return -1;
 	/* identd looks the connection up by both its ends, so ours has to be the one it saw. */
 	sources[here->address.family == AF_INET6] = here->address;
-	fd = net_dial(&identd, 1, sources, deadline, -1, &winner);
+	fd = dial_race(&identd, 1, sources, deadline, -1, &winner);
 	if (fd == -1)
 		return -1;
 	result = ask(fd, source->port, here->port, deadline, user);

@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "internal.h"
+#include "net.h"
 
 /* Why the kernel would not connect to an address that may be anybody's but its own. */
 static bool
@@ -22,16 +23,6 @@ means_foreign(int error)
 	return false;
 }
 
-static bool
-can_bind(int fd, const struct address *address)
-{
-	struct endpoint at = { *address, 0 };
-	struct sockaddr_storage storage;
-	socklen_t length = (socklen_t)address_to_socket(&at, &storage);
-
-	return bind(fd, (struct sockaddr *)&storage, length) == 0;
-}
-
 /* Whether the system binds to addresses that are not its own (Linux: ip_nonlocal_bind), such as a
  * reserved one of that family. */
 static bool
@@ -40,52 +31,33 @@ can_bind_any(int family)
 	static const struct address reserved4 = { .family = AF_INET, .octets = { 240, 0, 0, 1 } };
 	static const struct address reserved6 = { .family = AF_INET6, .octets = { 1, [15] = 1 } };
 	int fd = socket(family, SOCK_DGRAM, 0);
-	bool can = fd == -1 || can_bind(fd, family == AF_INET ? &reserved4 : &reserved6);
+	bool can = fd == -1 || net_bind(fd, family == AF_INET ? &reserved4 : &reserved6, 0) == 0;
 
 	if (fd != -1)
 		close(fd);
 	return can;
 }
 
-/* Whether a datagram socket that is connected to the address gets it as its own; nothing is sent.
- * 1, 0, or -1 where the system does not tell. */
-static int
-connects_from(int fd, const struct address *address)
-{
-	struct endpoint to = { *address, 9 }, own;
-	struct sockaddr_storage storage;
-	socklen_t length = (socklen_t)address_to_socket(&to, &storage);
-
-	if (connect(fd, (struct sockaddr *)&storage, length) == -1)
-		return means_foreign(errno) ? 0 : -1;
-	length = sizeof storage;
-	if (getsockname(fd, (struct sockaddr *)&storage, &length) == -1 ||
-	    address_from_socket(&storage, &own) == -1)
-		return -1;
-	return address_equal(&own.address, address);
-}
-
-/* One of this host's own? One that can be bound to is; where that says nothing, one that is its own
- * source. (A connection to a secondary address has the primary one as its source.) An embedded or
- * scoped form is the same. 1, 0, or -1 where the system does not tell. */
+/* One of this host's own? One that can be bound to is; where that says nothing, one that a datagram
+ * socket connected to it gets as its own. (A connection to a secondary address has the primary one
+ * as its source.) An embedded or scoped form is the same. 1, 0, or -1 where the system does not
+ * tell. */
 static int
 is_own(const struct address *address)
 {
-	int answer, fd = socket(address->family, SOCK_DGRAM, 0);
+	int fd = socket(address->family, SOCK_DGRAM, 0);
+	struct address source;
+	bool bound;
 
 	if (fd == -1)
 		return errno == EAFNOSUPPORT ? 0 : -1;
-	if (can_bind(fd, address)) {
-		close(fd);
-		if (!can_bind_any(address->family))
-			return 1;
-		fd = socket(address->family, SOCK_DGRAM, 0);
-		if (fd == -1)
-			return -1;
-	}
-	answer = connects_from(fd, address);
+	bound = net_bind(fd, address, 0) == 0;
 	close(fd);
-	return answer;
+	if (bound && !can_bind_any(address->family))
+		return 1;
+	if (net_facing(address, &source) == -1)
+		return means_foreign(errno) ? 0 : -1;
+	return address_equal(&source, address);
 }
 
 struct range {

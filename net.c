@@ -24,24 +24,6 @@
 #define PIPE_BUF _POSIX_PIPE_BUF
 #endif
 
-enum {
-	HEAD_START = 250,      /* RFC 8305 section 5: Connection Attempt Delay */
-	FIRST_EPHEMERAL = 1024 /* no system gives out a lower port by itself */
-};
-
-/* The attempts of one net_dial(). */
-struct race {
-	const struct endpoint *candidates;
-	const struct address *sources;
-	size_t order[NET_CANDIDATES];
-	size_t total, next;			  /* of order */
-	size_t running[NET_CANDIDATES];		  /* candidates of polled[1] and on */
-	struct pollfd polled[1 + NET_CANDIDATES]; /* the watched client comes first */
-	size_t live;
-	size_t last; /* the candidate that failed last, and why */
-	int error;
-};
-
 static volatile sig_atomic_t stopped;
 
 struct net_file
@@ -68,9 +50,8 @@ net_same_file(const struct net_file *a, const struct net_file *b)
 	    a->inode == b->inode;
 }
 
-/* False for what is no TCP socket. */
-static bool
-prepare(int fd)
+bool
+net_tune(int fd)
 {
 	const int on = 1;
 
@@ -84,8 +65,8 @@ prepare(int fd)
 void
 net_prepare(struct net_file *in, struct net_file *out)
 {
-	in->tcp = in->socket && prepare(in->fd);
-	out->tcp = net_same_file(in, out) ? in->tcp : out->socket && prepare(out->fd);
+	in->tcp = in->socket && net_tune(in->fd);
+	out->tcp = net_same_file(in, out) ? in->tcp : out->socket && net_tune(out->fd);
 }
 
 int64_t
@@ -220,8 +201,8 @@ net_has_left(struct pollfd *watch)
 	return true;
 }
 
-static int
-set_flags(int fd)
+int
+net_set_flags(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
@@ -230,9 +211,8 @@ set_flags(int fd)
 	return fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-/* Closes without touching errno, and returns -1. */
-static int
-give_up(int fd)
+int
+net_give_up(int fd)
 {
 	int error = errno;
 
@@ -241,20 +221,20 @@ give_up(int fd)
 	return -1;
 }
 
-static int
-open_socket(int family, int type)
+int
+net_socket(int family, int type)
 {
 #if defined SOCK_NONBLOCK && defined SOCK_CLOEXEC
 	return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 #else
 	int fd = socket(family, type, 0);
 
-	return fd != -1 && set_flags(fd) == -1 ? give_up(fd) : fd;
+	return fd != -1 && net_set_flags(fd) == -1 ? net_give_up(fd) : fd;
 #endif
 }
 
-static int
-bind_to(int fd, const struct address *address, unsigned port)
+int
+net_bind(int fd, const struct address *address, unsigned port)
 {
 	struct endpoint endpoint = { *address, port };
 	struct sockaddr_storage storage;
@@ -274,295 +254,21 @@ net_local(int fd, struct endpoint *local)
 	return address_from_socket(&storage, local);
 }
 
-/* A connect to one's own free port can meet itself (simultaneous open): nobody is there. */
-static bool
-is_self(int fd, const struct endpoint *to)
-{
-	struct endpoint local;
-
-	return to->port >= FIRST_EPHEMERAL && net_local(fd, &local) == 0 &&
-	    local.port == to->port && address_equal(&local.address, &to->address);
-}
-
-static const struct address *
-source_for(const struct address *sources, int family)
-{
-	static const struct address none = { .family = AF_UNSPEC };
-
-	return sources == NULL ? &none : &sources[family == AF_INET6];
-}
-
-/* Starts a connection. Its fd, with *stands where it is there at once; or -1 with errno. */
-static int
-begin(const struct endpoint *to, const struct address *source, bool *stands)
-{
-	struct sockaddr_storage storage;
-	socklen_t length = (socklen_t)address_to_socket(to, &storage);
-	int fd = open_socket(to->address.family, SOCK_STREAM);
-
-	if (fd == -1)
-		return -1;
-	prepare(fd);
-	if (source->family != AF_UNSPEC) {
-#ifdef IP_BIND_ADDRESS_NO_PORT
-		/* Let connect() choose the port, which then need not be free towards all. */
-		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
-#endif
-		if (bind_to(fd, source, 0) == -1)
-			return give_up(fd);
-	}
-	*stands = connect(fd, (struct sockaddr *)&storage, length) == 0;
-	if (!*stands && errno != EINPROGRESS && errno != EINTR)
-		return give_up(fd);
-	if (*stands && is_self(fd, to)) {
-		errno = ECONNREFUSED;
-		return give_up(fd);
-	}
-	return fd;
-}
-
-/* How a connection came out that poll(2) called ready: 0 or an error number. */
-static int
-outcome(int fd, const struct endpoint *to)
-{
-	int error;
-	socklen_t length = sizeof error;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == -1)
-		return errno;
-	return error == 0 && is_self(fd, to) ? ECONNREFUSED : error;
-}
-
-static size_t
-next_of(const struct endpoint *candidates, size_t count, size_t from, int family)
-{
-	while (from < count && candidates[from].address.family != family)
-		from++;
-	return from;
-}
-
-/* RFC 8305 section 4: the families take turns, the first candidate's begins. With a source for
- * one family only, the other is not used. */
-static void
-set_order(struct race *race, const struct endpoint *candidates, size_t count)
-{
-	static const int families[2] = { AF_INET, AF_INET6 };
-	bool bound = source_for(race->sources, AF_INET)->family != AF_UNSPEC ||
-	    source_for(race->sources, AF_INET6)->family != AF_UNSPEC;
-	int turn, six = count > 0 && candidates[0].address.family == AF_INET6;
-	size_t at[2];
-
-	for (turn = 0; turn < 2; turn++) {
-		at[turn] = next_of(candidates, count, 0, families[turn]);
-		if (bound && source_for(race->sources, families[turn])->family == AF_UNSPEC)
-			at[turn] = count;
-	}
-	for (turn = six; (at[0] < count || at[1] < count) && race->total < NET_CANDIDATES;
-	     turn = !turn) {
-		if (at[turn] == count)
-			continue;
-		race->order[race->total++] = at[turn];
-		at[turn] = next_of(candidates, count, at[turn] + 1, families[turn]);
-	}
-}
-
-/* Starts the next attempt. Its fd where it stands at once, else -1. */
-static int
-start_next(struct race *race)
-{
-	size_t candidate = race->order[race->next++];
-	const struct endpoint *to = &race->candidates[candidate];
-	bool stands;
-	int fd = begin(to, source_for(race->sources, to->address.family), &stands);
-
-	race->last = candidate;
-	if (fd == -1)
-		race->error = errno;
-	if (fd == -1 || stands)
-		return fd;
-	race->running[race->live++] = candidate;
-	race->polled[race->live] = (struct pollfd){ .fd = fd, .events = POLLOUT };
-	return -1;
-}
-
-/* Takes what poll(2) called ready. The fd of the first that stands, taken out of the race, else
- * -1; those that failed are closed and taken out. */
-static int
-settle(struct race *race)
-{
-	size_t i = 0;
-	int error, fd;
-
-	while (i < race->live) {
-		fd = race->polled[1 + i].fd;
-		if (race->polled[1 + i].revents == 0) {
-			i++;
-			continue;
-		}
-		race->last = race->running[i];
-		error = outcome(fd, &race->candidates[race->last]);
-		race->live--;
-		race->running[i] = race->running[race->live];
-		race->polled[1 + i] = race->polled[1 + race->live];
-		if (error == 0)
-			return fd;
-		race->error = error;
-		close(fd);
-	}
-	return -1;
-}
-
-/* Runs until one stands (its fd), or -1 with errno. */
-static int
-run(struct race *race, int64_t deadline)
-{
-	int64_t next_start = 0;
-	size_t live;
-	int fd, ready;
-
-	while (!net_stopped()) {
-		if (race->next < race->total && (race->live == 0 || net_now() >= next_start)) {
-			live = race->live;
-			fd = start_next(race);
-			if (fd != -1)
-				return fd;
-			if (race->live > live)
-				next_start = net_now() + HEAD_START;
-			continue;
-		}
-		if (race->live == 0) {
-			errno = race->error;
-			return -1;
-		}
-		ready = poll(race->polled, (nfds_t)(1 + race->live),
-		    net_timeout(
-			race->next < race->total && next_start < deadline ? next_start : deadline));
-		if (ready == -1 && errno != EINTR)
-			return -1;
-		if (ready == 0 && net_timeout(deadline) == 0) {
-			race->last = race->running[race->live - 1];
-			errno = ETIMEDOUT;
-			return -1;
-		}
-		if (ready <= 0)
-			continue;
-		if (net_has_left(&race->polled[0])) {
-			errno = ECANCELED;
-			return -1;
-		}
-		live = race->live;
-		fd = settle(race);
-		if (fd != -1)
-			return fd;
-		if (race->live < live)
-			next_start = 0; /* after a failure the next one starts at once */
-	}
-	errno = EINTR;
-	return -1;
-}
-
-int
-net_dial(const struct endpoint *candidates, size_t count, const struct address *sources,
-    int64_t deadline, int watch, size_t *winner)
-{
-	struct race race = { .candidates = candidates, .sources = sources };
-	int fd;
-
-	race.error = ENETUNREACH; /* where no candidate may be tried */
-	race.polled[0].fd = watch;
-	set_order(&race, candidates, count);
-	fd = run(&race, deadline);
-	while (race.live > 0)
-		give_up(race.polled[race.live--].fd);
-	*winner = race.last;
-	return fd;
-}
-
 int
 net_facing(const struct address *towards, struct address *local)
 {
 	struct endpoint to = { *towards, 9 }, own; /* any port but 0 */
 	struct sockaddr_storage storage;
 	socklen_t length = (socklen_t)address_to_socket(&to, &storage);
-	int fd = open_socket(towards->family, SOCK_DGRAM);
+	int fd = net_socket(towards->family, SOCK_DGRAM);
 
 	if (fd == -1)
 		return -1;
 	if (connect(fd, (struct sockaddr *)&storage, length) == -1 || net_local(fd, &own) == -1)
-		return give_up(fd);
+		return net_give_up(fd);
 	close(fd);
 	*local = own.address;
 	return 0;
-}
-
-/* One try of net_listen(). */
-static int
-listen_on(const struct address *address, unsigned port)
-{
-	int fd = open_socket(address->family, SOCK_STREAM);
-
-	if (fd == -1)
-		return -1;
-	/* A port of a small range must not rest in TIME_WAIT after each use. */
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-	if (bind_to(fd, address, port) == -1 || listen(fd, 1) == -1)
-		return give_up(fd);
-	return fd;
-}
-
-int
-net_listen(const struct address *address, unsigned low, unsigned high, struct endpoint *local)
-{
-	unsigned count = low == 0 ? 16 : high - low + 1; /* of any port: so many tries */
-	struct timespec now;
-	unsigned i, start;
-	int fd = -1;
-
-	/* Sessions that start together should not try the same ports in the same order. */
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	start = ((unsigned)getpid() * 2654435761u ^ (unsigned)now.tv_nsec) % count;
-	errno = EADDRINUSE;
-	for (i = 0; i < count && fd == -1 && errno == EADDRINUSE; i++)
-		fd = listen_on(address, low == 0 ? 0 : low + (start + i) % count);
-	if (fd != -1 && net_local(fd, local) == -1)
-		return give_up(fd);
-	return fd;
-}
-
-/* Why accept(2) has no connection for us, but may have the next one. */
-static bool
-is_callers_fault(int error)
-{
-	static const int errors[] = { EAGAIN, EWOULDBLOCK, EINTR, ECONNABORTED, EPROTO, ENETDOWN,
-		ENOPROTOOPT, EHOSTUNREACH, ENETUNREACH, EOPNOTSUPP };
-	size_t i;
-
-	for (i = 0; i < sizeof errors / sizeof *errors; i++)
-		if (error == errors[i])
-			return true;
-	return false;
-}
-
-int
-net_accept(int listener, struct endpoint *caller)
-{
-	struct sockaddr_storage storage;
-	socklen_t length = sizeof storage;
-	int fd = accept(listener, (struct sockaddr *)&storage, &length);
-
-	if (fd == -1) {
-		if (is_callers_fault(errno))
-			errno = ECONNABORTED;
-		return -1;
-	}
-	if (set_flags(fd) == -1)
-		return give_up(fd);
-	if (length == 0 || address_from_socket(&storage, caller) == -1) {
-		errno = ECONNABORTED; /* some systems tell so of a caller that has gone */
-		return give_up(fd);
-	}
-	prepare(fd);
-	return fd;
 }
 
 enum net_peer

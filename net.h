@@ -1,4 +1,4 @@
-/* Sockets with deadlines: wait, read, write, dial, listen, accept. */
+/* Descriptors and sockets, and waiting for them with a deadline. */
 
 #ifndef NET_H
 #define NET_H
@@ -25,16 +25,16 @@ struct net_file {
 
 #define NET_FOREVER INT64_MAX
 
-enum { NET_CANDIDATES = 16 }; /* net_dial() tries no more */
-
 struct net_file net_look(int fd);
 
 /* True where both descriptors are the same open file (a dup or an inherited twin). */
 bool net_same_file(const struct net_file *a, const struct net_file *b);
 
 /* Socket options of a relayed TCP connection: TCP_NODELAY, SO_KEEPALIVE and SO_OOBINLINE (urgent
- * data stay in the stream, RFC 6093), for both ends of the local side. Sets tcp, and does nothing
- * to what is no TCP socket. What net_dial() and net_accept() return is prepared. */
+ * data stay in the stream, RFC 6093). False, and nothing done, for what is no TCP socket. */
+bool net_tune(int fd);
+
+/* The same for both ends of the local side; sets tcp. */
 void net_prepare(struct net_file *in, struct net_file *out);
 
 /* Milliseconds of CLOCK_MONOTONIC. */
@@ -64,15 +64,15 @@ bool net_stopped(void);
  * fully. Takes what is no socket out of the watch. */
 bool net_has_left(struct pollfd *watch);
 
-/* A TCP connection to the first of the candidates that stands, raced as RFC 8305 does: families
- * alternate, 250 ms apart or at once after a failure. From sources[0] (IPv4) or sources[1]
- * (IPv6) where their family is set; NULL: from any. The first NET_CANDIDATES are tried. watch: fd
- * of a client whose reset or full close ends it (ECANCELED), or -1. Returns a non-blocking
- * close-on-exec fd that the caller owns, with *winner the candidate's index; or -1 with errno of
- * the last attempt, ETIMEDOUT at the deadline (then *winner names the candidate that failed last).
- */
-int net_dial(const struct endpoint *candidates, size_t count, const struct address *sources,
-    int64_t deadline, int watch, size_t *winner);
+/* A non-blocking close-on-exec socket, or -1 with errno; and what makes one of an fd: 0 or -1. */
+int net_socket(int family, int type);
+int net_set_flags(int fd);
+
+/* Gives it this local address. 0 or -1 with errno. */
+int net_bind(int fd, const struct address *address, unsigned port);
+
+/* Closes without touching errno, and returns -1. */
+int net_give_up(int fd);
 
 /* The local address that the kernel would use towards this one: a datagram socket is asked,
  * nothing is sent. 0 or -1 with errno. */
@@ -80,14 +80,6 @@ int net_facing(const struct address *towards, struct address *local);
 
 /* The local address of a socket. 0 or -1 with errno. */
 int net_local(int fd, struct endpoint *local);
-
-/* Listens for one caller on an address and a port from low to high, tried from a random one on;
- * low 0: any port. Returns the fd and sets local; or -1 with errno. */
-int net_listen(const struct address *address, unsigned low, unsigned high, struct endpoint *local);
-
-/* Accepts from a listener that poll(2) called readable: a non-blocking close-on-exec fd with its
- * caller, or -1 with errno (ECONNABORTED: wait for another one). */
-int net_accept(int listener, struct endpoint *caller);
 
 /* Where the peer of a prepared file is. NET_LOCAL: a Unix socket, or no socket; NET_GONE: it has
  * reset already. */

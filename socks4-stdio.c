@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "bind.h"
 #include "check.h"
 #include "client.h"
+#include "dial.h"
 #include "ident.h"
 #include "judge.h"
 #include "log.h"
@@ -395,7 +397,7 @@ connect_out(struct session *s)
 		candidates[i].address = s->judgement->candidates[i].address;
 		candidates[i].port = s->request.port;
 	}
-	s->remote = net_dial(
+	s->remote = dial_race(
 	    candidates, s->judgement->count, s->options->sources, s->deadline, s->watch, &winner);
 	error = errno;
 	s->record.ms_connect = net_now() - start;
@@ -436,58 +438,21 @@ listening_address(const struct session *s, struct address *address)
 	return address_is_unspecified(towards) ? 0 : net_facing(towards, address);
 }
 
-/* Reads what the client sends while we wait. False once it has left: there is no half-close
- * before the second reply. */
-static bool
-client_stays(struct session *s, short events)
-{
-	ssize_t count;
-
-	if ((events & POLLIN) == 0 || s->length == sizeof s->bytes)
-		return false;
-	count = net_read(IN, s->bytes + s->length, sizeof s->bytes - s->length, s->deadline);
-	if (count <= 0)
-		return false;
-	s->length += (size_t)count;
-	return true;
-}
-
 /* Waits for the one caller and sets s->remote and *caller. */
 static enum outcome
 await_caller(struct session *s, int listener, struct endpoint *caller)
 {
-	struct pollfd waiting[3];
-	int count;
+	static const enum outcome outcomes[] = {
+		[BIND_CALLED] = GRANTED,
+		[BIND_LATE] = BIND_TIMEOUT,
+		[BIND_LEFT] = CLIENT_LEFT,
+		[BIND_SYSTEM] = SYSTEM,
+	};
+	struct bind_client client = { IN, OUT, s->bytes, sizeof s->bytes, s->length };
+	enum bind_status status = bind_await(listener, &client, s->deadline, &s->remote, caller);
 
-	for (;;) {
-		waiting[0].fd = listener;
-		waiting[0].events = POLLIN;
-		waiting[1].fd = IN;
-		waiting[1].events =
-		    (short)(net_early_end() | (s->length < sizeof s->bytes ? POLLIN : 0));
-		waiting[2].fd = OUT; /* a pipe that nobody reads any more */
-		waiting[2].events = 0;
-		waiting[0].revents = waiting[1].revents = waiting[2].revents = 0;
-		if (net_stopped())
-			return SYSTEM;
-		count = poll(waiting, 3, net_timeout(s->deadline));
-		if (count == -1 && errno != EINTR)
-			return SYSTEM;
-		if (net_now() >= s->deadline)
-			return BIND_TIMEOUT;
-		if (count > 0 && waiting[2].revents != 0)
-			return CLIENT_LEFT;
-		if (count > 0 && waiting[1].revents != 0 && !client_stays(s, waiting[1].revents))
-			return CLIENT_LEFT;
-		if (count > 0 && waiting[0].revents != 0) {
-			s->remote = net_accept(listener, caller);
-			if (s->remote != -1)
-				return GRANTED;
-			/* The caller stays in the queue, and poll(2) ready. */
-			if (errno != ECONNABORTED)
-				return SYSTEM;
-		}
-	}
+	s->length = client.length;
+	return outcomes[status];
 }
 
 static bool
@@ -527,7 +492,7 @@ bind_for_caller(struct session *s)
 	show_candidate(s, &s->judgement->candidates[0]);
 	if (listening_address(s, &address) == -1)
 		return is_shortage(errno) ? SYSTEM : BIND_FAILED;
-	listener = net_listen(&address, options->port_low, options->port_high, &local);
+	listener = bind_listen(&address, options->port_low, options->port_high, &local);
 	if (listener == -1)
 		return is_shortage(errno) ? SYSTEM : BIND_FAILED;
 	if (options->advertise.family == AF_INET)

@@ -1,0 +1,234 @@
+#define _GNU_SOURCE /* IP_BIND_ADDRESS_NO_PORT, where there is such */
+
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "dial.h"
+#include "net.h"
+
+enum {
+	HEAD_START = 250,      /* RFC 8305 section 5: Connection Attempt Delay */
+	FIRST_EPHEMERAL = 1024 /* no system gives out a lower port by itself */
+};
+
+/* The attempts of one dial_race(). */
+struct race {
+	const struct endpoint *candidates;
+	const struct address *sources;
+	size_t order[DIAL_MOST];
+	size_t total, next;		     /* of order */
+	size_t running[DIAL_MOST];	     /* candidates of polled[1] and on */
+	struct pollfd polled[1 + DIAL_MOST]; /* the watched client comes first */
+	size_t live;
+	size_t last; /* the candidate that failed last, and why */
+	int error;
+};
+
+/* A connect to one's own free port can meet itself (simultaneous open): nobody is there. */
+static bool
+is_self(int fd, const struct endpoint *to)
+{
+	struct endpoint local;
+
+	return to->port >= FIRST_EPHEMERAL && net_local(fd, &local) == 0 &&
+	    local.port == to->port && address_equal(&local.address, &to->address);
+}
+
+static const struct address *
+source_for(const struct address *sources, int family)
+{
+	static const struct address none = { .family = AF_UNSPEC };
+
+	return sources == NULL ? &none : &sources[family == AF_INET6];
+}
+
+/* Starts a connection. Its fd, with *stands where it is there at once; or -1 with errno. */
+static int
+begin(const struct endpoint *to, const struct address *source, bool *stands)
+{
+	struct sockaddr_storage storage;
+	socklen_t length = (socklen_t)address_to_socket(to, &storage);
+	int fd = net_socket(to->address.family, SOCK_STREAM);
+
+	if (fd == -1)
+		return -1;
+	net_tune(fd);
+	if (source->family != AF_UNSPEC) {
+#ifdef IP_BIND_ADDRESS_NO_PORT
+		/* Let connect() choose the port, which then need not be free towards all. */
+		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
+#endif
+		if (net_bind(fd, source, 0) == -1)
+			return net_give_up(fd);
+	}
+	*stands = connect(fd, (struct sockaddr *)&storage, length) == 0;
+	if (!*stands && errno != EINPROGRESS && errno != EINTR)
+		return net_give_up(fd);
+	if (*stands && is_self(fd, to)) {
+		errno = ECONNREFUSED;
+		return net_give_up(fd);
+	}
+	return fd;
+}
+
+/* How a connection came out that poll(2) called ready: 0 or an error number. */
+static int
+outcome(int fd, const struct endpoint *to)
+{
+	int error;
+	socklen_t length = sizeof error;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == -1)
+		return errno;
+	return error == 0 && is_self(fd, to) ? ECONNREFUSED : error;
+}
+
+static size_t
+next_of(const struct endpoint *candidates, size_t count, size_t from, int family)
+{
+	while (from < count && candidates[from].address.family != family)
+		from++;
+	return from;
+}
+
+/* RFC 8305 section 4: the families take turns, the first candidate's begins. With a source for
+ * one family only, the other is not used. */
+static void
+set_order(struct race *race, const struct endpoint *candidates, size_t count)
+{
+	static const int families[2] = { AF_INET, AF_INET6 };
+	bool bound = source_for(race->sources, AF_INET)->family != AF_UNSPEC ||
+	    source_for(race->sources, AF_INET6)->family != AF_UNSPEC;
+	int turn, six = count > 0 && candidates[0].address.family == AF_INET6;
+	size_t at[2];
+
+	for (turn = 0; turn < 2; turn++) {
+		at[turn] = next_of(candidates, count, 0, families[turn]);
+		if (bound && source_for(race->sources, families[turn])->family == AF_UNSPEC)
+			at[turn] = count;
+	}
+	for (turn = six; (at[0] < count || at[1] < count) && race->total < DIAL_MOST;
+	     turn = !turn) {
+		if (at[turn] == count)
+			continue;
+		race->order[race->total++] = at[turn];
+		at[turn] = next_of(candidates, count, at[turn] + 1, families[turn]);
+	}
+}
+
+/* Starts the next attempt. Its fd where it stands at once, else -1. */
+static int
+start_next(struct race *race)
+{
+	size_t candidate = race->order[race->next++];
+	const struct endpoint *to = &race->candidates[candidate];
+	bool stands;
+	int fd = begin(to, source_for(race->sources, to->address.family), &stands);
+
+	race->last = candidate;
+	if (fd == -1)
+		race->error = errno;
+	if (fd == -1 || stands)
+		return fd;
+	race->running[race->live++] = candidate;
+	race->polled[race->live] = (struct pollfd){ .fd = fd, .events = POLLOUT };
+	return -1;
+}
+
+/* Takes what poll(2) called ready. The fd of the first that stands, taken out of the race, else
+ * -1; those that failed are closed and taken out. */
+static int
+settle(struct race *race)
+{
+	size_t i = 0;
+	int error, fd;
+
+	while (i < race->live) {
+		fd = race->polled[1 + i].fd;
+		if (race->polled[1 + i].revents == 0) {
+			i++;
+			continue;
+		}
+		race->last = race->running[i];
+		error = outcome(fd, &race->candidates[race->last]);
+		race->live--;
+		race->running[i] = race->running[race->live];
+		race->polled[1 + i] = race->polled[1 + race->live];
+		if (error == 0)
+			return fd;
+		race->error = error;
+		close(fd);
+	}
+	return -1;
+}
+
+/* Runs until one stands (its fd), or -1 with errno. */
+static int
+run(struct race *race, int64_t deadline)
+{
+	int64_t next_start = 0;
+	size_t live;
+	int fd, ready;
+
+	while (!net_stopped()) {
+		if (race->next < race->total && (race->live == 0 || net_now() >= next_start)) {
+			live = race->live;
+			fd = start_next(race);
+			if (fd != -1)
+				return fd;
+			if (race->live > live)
+				next_start = net_now() + HEAD_START;
+			continue;
+		}
+		if (race->live == 0) {
+			errno = race->error;
+			return -1;
+		}
+		ready = poll(race->polled, (nfds_t)(1 + race->live),
+		    net_timeout(
+			race->next < race->total && next_start < deadline ? next_start : deadline));
+		if (ready == -1 && errno != EINTR)
+			return -1;
+		if (ready == 0 && net_timeout(deadline) == 0) {
+			race->last = race->running[race->live - 1];
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		if (ready <= 0)
+			continue;
+		if (net_has_left(&race->polled[0])) {
+			errno = ECANCELED;
+			return -1;
+		}
+		live = race->live;
+		fd = settle(race);
+		if (fd != -1)
+			return fd;
+		if (race->live < live)
+			next_start = 0; /* after a failure the next one starts at once */
+	}
+	errno = EINTR;
+	return -1;
+}
+
+int
+dial_race(const struct endpoint *candidates, size_t count, const struct address *sources,
+    int64_t deadline, int watch, size_t *winner)
+{
+	struct race race = { .candidates = candidates, .sources = sources };
+	int fd;
+
+	race.error = ENETUNREACH; /* where no candidate may be tried */
+	race.polled[0].fd = watch;
+	set_order(&race, candidates, count);
+	fd = run(&race, deadline);
+	while (race.live > 0)
+		net_give_up(race.polled[race.live--].fd);
+	*winner = race.last;
+	return fd;
+}
