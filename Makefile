@@ -20,13 +20,13 @@ STATIC = -Os -flto -static -s -fno-pie -no-pie -ffunction-sections -fdata-sectio
 PATHS = -e 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' -e 's|/usr/local/sbin|$(PREFIX)/sbin|g'
 
 SOURCES = socks4-stdio.c acl.c aclitem.c aclparse.c address.c bind.c check.c client.c dial.c \
-	ident.c internal.c judge.c log.c net.c options.c proxy.c relay.c resolve.c sandbox.c socks4.c \
-	text.c
+	ident.c internal.c judge.c log.c logline.c net.c options.c proxy.c relay.c resolve.c sandbox.c \
+	socks4.c text.c
 OBJECTS = socks4-stdio.o acl.o aclitem.o aclparse.o address.o bind.o check.o client.o dial.o \
-	ident.o internal.o judge.o log.o net.o options.o proxy.o relay.o resolve.o sandbox.o socks4.o \
-	text.o
+	ident.o internal.o judge.o log.o logline.o net.o options.o proxy.o relay.o resolve.o sandbox.o \
+	socks4.o text.o
 HEADERS = acl.h aclrule.h address.h bind.h check.h client.h dial.h ident.h internal.h judge.h \
-	log.h net.h options.h proxy.h relay.h resolve.h sandbox.h socks4.h text.h
+	log.h logline.h net.h options.h proxy.h relay.h resolve.h sandbox.h socks4.h text.h
 TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd tests/bin/soak \
 	tests/bin/trespass tests/bin/trial tests/bin/lossy tests/bin/crowd tests/bin/short.so
 
