@@ -127,7 +127,7 @@ start_next(struct race *race)
 {
 	size_t candidate = race->order[race->next++];
 	const struct endpoint *to = &race->candidates[candidate];
-	bool stands;
+	bool stands = false;
 	int fd = begin(to, source_for(race->sources, to->address.family), &stands);
 
 	race->last = candidate;
