@@ -628,6 +628,17 @@ verdicts() {
 	done
 }
 
+@test "-t: a name or address that leaves no family is not looked up" {
+	printf 'permit from any\n' >acl
+	machine '
+		names "both.test A 192.0.2.5" "both.test AAAA 2001:db8::5"
+		answers 1 -6 bind u local both.test 21 <<<"deny both.test 21: resolve-failed"
+		answers 1 -b ::1 bind u local both.test 21 <<<"deny both.test 21: resolve-failed"
+		answers 1 bind u local ::1 21 <<<"deny ::1 21: resolve-failed"
+		[ ! -s questions ]
+		answers 0 -b ::1 -b 127.0.0.1 bind u local both.test 21 <<<"permit both.test 192.0.2.5 21 by acl:1: permit from any"'
+}
+
 @test "without -a the default file counts, without that the built-in list" {
 	machine '
 		rm -f /etc/socks4-stdio.acl

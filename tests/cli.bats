@@ -26,6 +26,8 @@ bad_usage() {
 }
 
 @test "bad usage: exit 2, a message, nothing on stdout" {
+	local long
+	long=$(printf 'u%.0s' {1..256})
 	bad_usage '-Z' -Z
 	bad_usage '-a wants' -a
 	bad_usage '-4 and -6' -4 -6
@@ -34,15 +36,21 @@ bad_usage() {
 	bad_usage '-b wants' -b localhost
 	bad_usage 'twice' -b 127.0.0.1 -b 127.0.0.2
 	bad_usage '-b leaves' -6 -b 127.0.0.1
+	bad_usage '-b leaves' -4 -b ::1
 	bad_usage '-l wants' -l file
 	bad_usage '-P' -P 10.0.0.1/8
 	bad_usage '-r wants' -r 5-4
 	bad_usage '-r wants' -r 0-9
+	bad_usage '-r wants' -r 1-65536
+	bad_usage '-r wants' -r 00001024-1025
+	bad_usage '-P' -P "$long"
 	bad_usage '-w knows' -w lunch=1
 	bad_usage '-w knows' -w ''
 	bad_usage '-w wants' -w idle
 	bad_usage '-w wants' -w idle=-1
 	bad_usage '-w wants' -w idle=1x
+	bad_usage '-w wants' -w idle=x
+	bad_usage '-w wants' -w idle=1000000001
 	bad_usage 'operand' surplus
 	bad_usage 'of the server' -B
 	bad_usage 'of the server' -F
@@ -52,12 +60,36 @@ bad_usage() {
 	bad_usage 'host and a port' -c proxy host
 	bad_usage 'host and a port' -c proxy host 1 -4
 	bad_usage 'of the client' -t -c proxy
+	bad_usage 'exclude each other' -c proxy -t
+	bad_usage '-u is longer' -c proxy -u "$long" host 1
+	bad_usage '1 to 255 bytes' -c proxy "$long" 1
 	bad_usage '-c wants' -c '[::1' host 1
+	bad_usage '-c wants' -c '[::1]1' host 1
+	bad_usage '-c wants' -c '' host 1
+	bad_usage '-c wants' -c "$long" host 1
 	bad_usage '-c has' -c proxy:0 host 1
 	bad_usage 'no operands' -t connect
 	bad_usage 'connect or bind' -t fly alice local host 1
+	bad_usage 'longer than 255' -t connect "$long" local host 1
+	bad_usage '1 to 255 bytes' -t connect alice local '' 1
+	bad_usage '1 to 255 bytes' -t connect alice local "$long" 1
 	bad_usage 'address or local' -t connect alice host host 1
 	bad_usage 'port is' -t connect alice local host 65536
+}
+
+@test "no limit, and the longest one" {
+	for limit in 0 1000000000; do
+		"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-tcp trickle 10 "$(request 4 1 @2 127.0.0.1 '')" \
+			expect '\0\x5a\0\0\0\0\0\0' 2:accept pause 50 send up 2:expect up 2:close expect-eof -- \
+			"$BIN" -l stderr -a "$ACL" -i -w "request=$limit,ident=$limit,connect=$limit,bind=$limit,idle=$limit"
+		grep -q 'reason=eof$' "$SCRATCH/log"
+		rm "$SCRATCH/log"
+	done
+}
+
+@test "an answer of -t that cannot be written: exit 2" {
+	run -2 sh -c '"$0" -t -a "$1" connect alice local 192.0.2.1 80 >/dev/full' "$BIN" "$ACL"
+	[ "$output" = 'socks4-stdio: cannot write the answer' ]
 }
 
 @test "-V prints name and version" {

@@ -41,6 +41,25 @@ dialogue() {
 		2:close expect-eof shutdown
 }
 
+@test "a proxy with an IPv6 address, in brackets with its port, and a link-local one" {
+	dialogue6() {
+		"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen "$1" exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" 2:send "$granted" \
+			2:close expect-eof shutdown -- "$BIN" -v -c "$2" -u '' 192.0.2.1 80
+	}
+	dialogue6 '[::1]:0' '[::1]:@2'
+	require ip
+	{
+		declare -f dialogue6 request hex
+		declare -p granted SCRATCH TOOLS BIN
+		printf '%s\n' 'ip link add left type veth peer right' 'ip link set left up' 'ip link set right up' \
+			'ip address add fe80::1/64 dev left nodad' 'ip address add fe80::2/64 dev right nodad' \
+			'dialogue6 "[fe80::1%left]:1080" "[fe80::1%right]"' \
+			'"$BIN" -c "[fe80::1%right]:1081" 192.0.2.1 80 </dev/null 2>"$SCRATCH/refused" && exit 1' \
+			'grep -qF "proxy [fe80::1%right]:1081 cannot be reached: Connection refused" "$SCRATCH/refused"'
+	} >"$SCRATCH/scene"
+	"$TESTS/lab" bash -e "$SCRATCH/scene" 3>&-
+}
+
 @test "-u '' sends no USERID" {
 	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" \
 		2:send "$granted" 2:close expect-eof shutdown -- "$BIN" -c 127.0.0.1:@2 -u '' 192.0.2.1 80
@@ -117,6 +136,41 @@ dialogue() {
 	[[ $output == *'six.test has only IPv6 addresses'* ]]
 }
 
+@test "names that give nothing, too late, or are waited for when a signal comes" {
+	cat >"$SCRATCH/scene" <<-'END'
+		. "$TESTS/helper.bash"
+		set -eu
+		client() {
+			status=0
+			"$BIN" -w connect=1 "$@" 80 </dev/null 2>"$SCRATCH/err" || status=$?
+			[ "$status" = 1 ]
+		}
+		start dnsd "$TOOLS/dnsd" -l "$SCRATCH/questions" 'mute.test SILENT'
+		[ "$(port_of dnsd)" = 53 ]
+		printf 'nameserver 127.0.0.1\noptions timeout:30 attempts:3\n' >/etc/resolv.conf
+		client -c mute.test 192.0.2.1
+		grep -qx 'socks4-stdio: proxy mute.test:1080: looking it up took too long' "$SCRATCH/err"
+		client -c 127.0.0.1 -n mute.test
+		grep -qx 'socks4-stdio: mute.test: looking it up took too long' "$SCRATCH/err"
+		client -c 127.0.0.1 -n none.test
+		grep -qx 'socks4-stdio: none.test: no address found' "$SCRATCH/err"
+		rm "$SCRATCH/questions"
+		start client "$BIN" -c mute.test 192.0.2.1 80
+		wait_for test -s "$SCRATCH/questions"
+		kill "${PIDS[client]}"
+		status_of client || status=$?
+		[ "$status" = 1 ]
+		grep -qx 'socks4-stdio: proxy mute.test:1080: looking it up failed' "$SCRATCH/client.err"
+		stop_all
+	END
+	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+}
+
+@test "the idle limit is told" {
+	dialogue 1 'nothing moved for 1 seconds' '-w idle=1 192.0.2.1 80' 2:send "$granted" 2:expect "$(request 4 1 80 192.0.2.1 "$(id -un)")" \
+		2:expect-closed
+}
+
 @test "the proxy's addresses are raced" {
 	cat >"$SCRATCH/scene" <<-END
 		"$TOOLS/dnsd" 'proxy.test A 127.0.0.2' 'proxy.test A 127.0.0.3' 'proxy.test A 127.0.0.4' >/dev/null &
@@ -141,6 +195,20 @@ dialogue() {
 	"$TOOLS/peer" -t 5 -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
 		2:send '\0\x5b\0\0\0\0\0\0' expect-exit 91 -- "$BIN" -c 127.0.0.1:@2 -B -u '' 192.0.2.1 21
 	grep -q 'rejected or failed (91)' "$SCRATCH/log"
+}
+
+@test "-B where stderr takes nothing: the log says so, and the session goes on" {
+	cat >"$SCRATCH/scene" <<-'END'
+		. "$TESTS/helper.bash"
+		set -eu
+		start logd "$TOOLS/logd" "$SCRATCH/syslog"
+		port_of logd
+		"$TOOLS/peer" -2 /dev/full 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
+			2:send '\0\x5a\0\0\0\0\0\0' 2:close expect-eof shutdown -- "$BIN" -l syslog -c 127.0.0.1:@2 -B -u '' 192.0.2.1 21
+		wait_for grep -q 'socks4-stdio: cannot tell the listening address$' "$SCRATCH/syslog"
+		stop_all
+	END
+	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
 }
 
 @test "-B against our server: a file each way" {

@@ -264,6 +264,9 @@ note_caller() {
 			session require alice 92 2:expect-no-caller 20
 			ident='""' session ask alice 90 2:expect-no-caller 20
 		done
+		# Nobody has both ends of that.
+		HEADER='PROXY TCP6 ::ffff:127.0.0.1 ::1 5001 1080\r\n'
+		session require alice 92 2:expect-no-caller 20
 		HEADER='PROXY TCP4 0.0.0.0 127.0.0.9 5001 1080\r\n'
 		session require alice 92 2:expect-no-caller 20
 	}

@@ -119,7 +119,10 @@ MAPPED='\0\0\0\0\0\0\0\0\0\0\xff\xff'
 	# The sums were worked out with the CRC32 instruction of SSE 4.2.
 	local sum='\xea\x92\x50\x72' pair='\xc0\x00\x02\x01\xc6\x33\x64\x02\x00\x50\x04\x38'
 	granted "$(v2 0x21 0x11 23)$pair"'\x04\0\x01z\x03\0\x04'"$sum" 192.0.2.1:80
+	granted "$(v2 0x21 0x11 23)$pair"'\x03\0\x04\x43\x8d\x5f\x8f\x04\0\x01z' 192.0.2.1:80
 	refused bad-proxy-header "$(v2 0x21 0x11 23)$pair"'\x04\0\x01z\x03\0\x04\xea\x92\x50\x73'
+	refused bad-proxy-header "$(v2 0x21 0x11 23)$pair"'\x03\0\x04\x43\x8d\x5f\x8f\x04\0\x01y'
+	refused bad-proxy-header "$(v2 0x21 0x11 26)$pair"'\x03\0\x04\0\0\0\0\x03\0\x04\x7d\xe6\xc9\x95' # the second is right alone
 	refused bad-proxy-header "$(v2 0x21 0x11 23)$pair"'\x04\0\x01y\x03\0\x04'"$sum"
 	refused bad-proxy-header "$(v2 0x21 0x11 23)"'\xc1\x00\x02\x01\xc6\x33\x64\x02\x00\x50\x04\x38\x04\0\x01z\x03\0\x04'"$sum"
 	refused bad-proxy-header "$(v2 0x21 0x11 15)$pair"'\x03\0\0'
@@ -150,10 +153,14 @@ MAPPED='\0\0\0\0\0\0\0\0\0\0\xff\xff'
 
 @test "a header and its request, cut at every byte and byte by byte" {
 	local header cut source
-	for header in 'PROXY TCP4 192.0.2.1 127.0.0.1 5 1080\r\n' "$(v2 0x21 0x11 15)$PAIR4"'\x04\0\0'; do
+	for header in 'PROXY TCP4 192.0.2.1 127.0.0.1 5 1080\r\n' "$(v2 0x21 0x11 16)$PAIR4"'\x04\0\x01z' "$(v2 0x20 0x00 2)xy"; do
 		# In pieces that printf and peer both read as one byte each.
 		mapfile -t bytes < <(printf '%b' "$header" | od -An -v -w1 -tx1 | sed 's/ */\\x/')
-		source=$([ "${header:0:1}" = P ] && echo 192.0.2.1:5 || echo 192.0.2.1:51234)
+		case $header in
+		P*) source=192.0.2.1:5 ;;
+		*xy) source='127.0.0.1:[0-9]*' ;;
+		*) source=192.0.2.1:51234 ;;
+		esac
 		for ((cut = 1; cut <= ${#bytes[@]}; cut++)); do
 			header=$(printf %s "${bytes[@]:cut}")
 			session send "$(printf %s "${bytes[@]:0:cut}")" pause 4 send "$header$(request 4 1 @2 127.0.0.1 alice)" \

@@ -167,6 +167,12 @@ refused() {
 	script exec-tcp send "$(request 4 1 80 127.0.0.1 '')" send-random 32K 1 expect "$rejected" expect-eof
 }
 
+@test "a refused client that goes on sending is not listened to for long" {
+	echo 'deny from any' >"$ACL"
+	run -1 script exec-tcp send "$(request 4 1 80 127.0.0.1 '')" expect "$rejected" expect-eof send-random 16M 1
+	[[ $output == *'send-random: '*@(reset|Broken)* ]]
+}
+
 @test "a client that ends its input during CONNECT has only finished sending" {
 	script exec-tcp send "$(request 4 1 @2 127.0.0.1 '')bye" shutdown expect "$granted" 2:accept 2:expect bye \
 		2:expect-eof 2:send answer 2:close expect answer expect-eof
@@ -176,6 +182,21 @@ refused() {
 	"$TOOLS/peer" -t 3 -2 "$SCRATCH/log" 2:listen-deaf 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
 		pause 200 reset expect-exit 0 -- "$BIN" -l stderr -a "$ACL" >/dev/null
 	grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
+}
+
+@test "where no route leads, or one that refuses" {
+	cat >"$SCRATCH/scene" <<-'END'
+		. "$TESTS/helper.bash"
+		set -eu
+		ip route add unreachable 192.0.2.0/24
+		ip route add prohibit 198.51.100.0/24
+		for way in '203.0.113.1 connect-unreachable' '192.0.2.1 connect-unreachable' '198.51.100.1 connect-failed'; do
+			"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 1 80 "${way% *}" '')" expect '\0\x5b\0\0\0\0\0\0' expect-eof \
+				expect-exit 0 -- "$BIN" -l stderr -a "$SCRATCH/acl"
+			grep -q " dst=${way% *}:80 .*code=91 reason=${way#* }$" "$SCRATCH/log"
+		done
+	END
+	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
 }
 
 @test "a destination that never answers: 91 at the connect limit" {
