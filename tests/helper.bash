@@ -34,7 +34,7 @@ start() {
 }
 
 wait_for() {
-	local end=$((SECONDS + 10))
+	local end=$((SECONDS + 30))
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || fail "gave up waiting for: $*" || return 1
 		sleep 0.01

@@ -122,7 +122,7 @@ web() {
 }
 
 wait_for() {
-	local end=$((SECONDS + 10))
+	local end=$((SECONDS + 30))
 	until "$@"; do
 		if [ "$SECONDS" -gt "$end" ]; then
 			echo "waited in vain for: $*" >&2
