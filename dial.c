@@ -42,9 +42,7 @@ is_self(int fd, const struct endpoint *to)
 static const struct address *
 source_for(const struct address *sources, int family)
 {
-	static const struct address none = { .family = AF_UNSPEC };
-
-	return sources == NULL ? &none : &sources[family == AF_INET6];
+	return &sources[family == AF_INET6];
 }
 
 /* Starts a connection. Its fd, with *stands where it is there at once; or -1 with errno. */
@@ -201,7 +199,7 @@ run(struct race *race, int64_t deadline)
 		}
 		if (ready <= 0)
 			continue;
-		if (net_has_left(&race->polled[0])) {
+		if (race->polled[0].revents != 0) {
 			errno = ECANCELED;
 			return -1;
 		}

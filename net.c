@@ -185,22 +185,6 @@ net_write(int fd, const void *bytes, size_t length, int64_t deadline)
 	return 0;
 }
 
-bool
-net_has_left(struct pollfd *watch)
-{
-	int type;
-	socklen_t length = sizeof type;
-
-	if (watch->revents == 0)
-		return false;
-	/* To a pipe, POLLHUP is the end of input, and it would show for ever. */
-	if (getsockopt(watch->fd, SOL_SOCKET, SO_TYPE, &type, &length) == -1) {
-		watch->fd = -1;
-		return false;
-	}
-	return true;
-}
-
 int
 net_set_flags(int fd)
 {

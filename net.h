@@ -10,7 +10,6 @@
 
 struct address;
 struct endpoint;
-struct pollfd;
 
 /* What is behind a descriptor, found out once. */
 struct net_file {
@@ -59,10 +58,6 @@ int net_write(int fd, const void *bytes, size_t length, int64_t deadline);
  * alarm(2) repeats the signal so that none falls between a check and a poll. */
 void net_stop(void);
 bool net_stopped(void);
-
-/* Whether what poll(2) said of a watched fd (events 0) means that a client has reset or closed
- * fully. Takes what is no socket out of the watch. */
-bool net_has_left(struct pollfd *watch);
 
 /* A non-blocking close-on-exec socket, or -1 with errno; and what makes one of an fd: 0 or -1. */
 int net_socket(int family, int type);

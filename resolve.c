@@ -97,7 +97,7 @@ await(int fd, int64_t deadline, const struct pollfd *watch)
 			return RESOLVE_TIMEOUT;
 		if (ready <= 0)
 			continue;
-		if (net_has_left(&polled[0]))
+		if (polled[0].revents != 0)
 			return RESOLVE_LEFT;
 		if (polled[1].revents != 0)
 			return RESOLVE_OK;

@@ -23,8 +23,8 @@ enum resolve_status {
 /* Looks name up in the order of getaddrinfo(3) (RFC 6724); family AF_INET, AF_INET6, or
  * AF_UNSPEC for both. 0.0.0.0 and :: (mapped too) are dropped. On RESOLVE_OK addresses (room for
  * RESOLVE_MOST) holds *count of them, 1 to RESOLVE_MOST. The child is gone and reaped on return.
- * watch: a client, and the poll(2) events beside a reset and a full close by which it has left; or
- * NULL.
+ * watch: a client's socket, and the poll(2) events beside a reset and a full close by which it has
+ * left; or NULL.
  */
 enum resolve_status resolve_name(const char *name, int family, int64_t deadline,
     const struct pollfd *watch, struct address *addresses, size_t *count);
