@@ -27,11 +27,6 @@ crowds_up() {
 	ip route add 10.1.1.0/24 dev client
 }
 
-# patiently COMMAND...: for what two hundred sessions together may take long to do
-patiently() {
-	wait_for "$@" 2>/dev/null || wait_for "$@" 2>/dev/null || wait_for "$@" 2>/dev/null || wait_for "$@"
-}
-
 # start NAME HOST COMMAND...: in the background, what it prints in $SCRATCH/NAME; `ended NAME` waits, and fails as it does
 start() {
 	: >"$SCRATCH/$1"
@@ -46,7 +41,7 @@ ended() {
 # crowd NAME [OPTION...] slow|bind FIRST-ADDRESS: returns once all of it have called
 crowd() {
 	start "$1" client "$TOOLS/crowd" "${@:2}" 10.1.0.1 1080
-	patiently grep -q called "$SCRATCH/$1"
+	wait_for grep -q called "$SCRATCH/$1"
 }
 
 # leave NAME: that crowd goes
@@ -66,7 +61,7 @@ honest() {
 	done
 	start "$name-server" server "$TOOLS/peer" -t 100 listen 203.0.113.80:0 accept duplex 1M 2 1 0 "${there[@]}" \
 		expect-eof shutdown
-	patiently test -s "$SCRATCH/$name-server"
+	wait_for test -s "$SCRATCH/$name-server"
 	port=$(cat "$SCRATCH/$name-server")
 	start "$name" client "$TOOLS/peer" -t 100 connect 10.1.0.1:1080 \
 		send "$(printf '\\x04\\x01\\x%02x\\x%02x\\xcb\\0\\x71\\x50\\0' $((port >> 8)) $((port & 255)))" \
@@ -113,11 +108,11 @@ siege() {
 	listening=$(listeners)
 	before=$(memory)
 	honest long siege relief
-	patiently test -e "$SCRATCH/long-ready"
+	wait_for test -e "$SCRATCH/long-ready"
 
 	# One address, which calls again and again: others do not notice.
 	crowd flood -n 400 -r "$1" bind 10.1.1.40
-	patiently listeners_are $((listening + 16))
+	wait_for listeners_are $((listening + 16))
 	[ "$(fetch)" = hello ]
 	honest short
 	honestly_done short
@@ -125,16 +120,16 @@ siege() {
 	listeners_are $((listening + 16))
 	leave flood
 	grep -x '16 granted' "$SCRATCH/flood"
-	patiently sessions_are 1
+	wait_for sessions_are 1
 
 	# Many addresses: the limit for all is reached, and those in before are served.
 	crowd slow -n 1000 -a 7 slow 10.1.1.1
-	patiently connections_are $((1 + 7 * 16))
+	wait_for connections_are $((1 + 7 * 16))
 	crowd bind -n 1000 -a 20 bind 10.1.1.11
-	patiently connections_are 256
+	wait_for connections_are 256
 	touch "$SCRATCH/siege"
-	patiently test -e "$SCRATCH/long-siege"
-	patiently listeners_are $((listening + 143))
+	wait_for test -e "$SCRATCH/long-siege"
+	wait_for listeners_are $((listening + 143))
 	[ "$(processes)" -le 256 ]
 	leave slow
 	leave bind
@@ -142,18 +137,18 @@ siege() {
 	grep -x '857 away' "$SCRATCH/bind"
 	grep -x '143 granted' "$SCRATCH/bind"
 
-	patiently sessions_are 1
+	wait_for sessions_are 1
 	honest short
 	honestly_done short
 	touch "$SCRATCH/relief"
 	honestly_done long
-	patiently sessions_are 0
+	wait_for sessions_are 0
 	echo "launcher: $before KiB, then $(memory)"
 	[ "$(memory)" -le $((before + $2)) ]
 }
 
 common=(crowds_up start ended crowd leave honest honestly_done connections_are listeners listeners_are processes
-	sessions_are memory patiently siege)
+	sessions_are memory siege)
 
 @test "xinetd: floods past its limits turn nobody else away, and nothing remains of them" {
 	daemon xinetd usr/sbin/xinetd
@@ -179,19 +174,19 @@ common=(crowds_up start ended crowd leave honest honestly_done connections_are l
 		listening=$(listeners)
 		before=$(memory)
 		honest long siege relief
-		patiently test -e "$SCRATCH/long-ready"
+		wait_for test -e "$SCRATCH/long-ready"
 		start slow client "$TOOLS/crowd" -n 1000 -j 120 -a 20 -r 200 slow 10.1.1.1 10.1.0.1 1080
 		start bind client "$TOOLS/crowd" -n 1000 -j 120 -a 20 -r 200 bind 10.1.1.21 10.1.0.1 1080
 		touch "$SCRATCH/siege"
 		[ "$(fetch)" = hello ]
-		patiently grep -x '1000 rejected' "$SCRATCH/slow"
-		patiently grep -x '1000 granted-rejected' "$SCRATCH/bind"
+		wait_for grep -x '1000 rejected' "$SCRATCH/slow"
+		wait_for grep -x '1000 granted-rejected' "$SCRATCH/bind"
 		ended slow
 		ended bind
-		patiently test -e "$SCRATCH/long-siege"
+		wait_for test -e "$SCRATCH/long-siege"
 		touch "$SCRATCH/relief"
 		honestly_done long
-		patiently sessions_are 0
+		wait_for sessions_are 0
 		[ "$(grep -c ' reason=request-timeout$' "$LOG")" = 1000 ]
 		[ "$(grep -c ' reason=bind-timeout$' "$LOG")" = 1000 ]
 		[ "$(memory)" -le $((before + 512)) ]
