@@ -27,8 +27,9 @@ OBJECTS = socks4-stdio.o acl.o aclitem.o aclparse.o address.o bind.o check.o cli
 	socks4.o text.o
 HEADERS = acl.h aclrule.h address.h bind.h check.h client.h dial.h ident.h internal.h judge.h \
 	log.h logline.h net.h options.h proxy.h relay.h resolve.h sandbox.h socks4.h text.h
-TOOLS = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd tests/bin/soak \
-	tests/bin/trespass tests/bin/trial tests/bin/lossy tests/bin/crowd tests/bin/short.so
+PLAIN = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd \
+	tests/bin/soak tests/bin/trial tests/bin/lossy tests/bin/crowd
+TOOLS = $(PLAIN) tests/bin/trespass tests/bin/short.so
 
 all: socks4-stdio
 
@@ -78,47 +79,25 @@ run: build/run/socks4-stdio tests/bin/serve
 
 tools: $(TOOLS)
 
+$(PLAIN):
+	mkdir -p tests/bin
+	$(CC) $(CFLAGS) -o $@ tests/$$(basename $@).c
+
 tests/bin/serve: tests/serve.c
-	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -o $@ tests/serve.c
-
 tests/bin/peer: tests/peer.c
-	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -o $@ tests/peer.c
-
 tests/bin/dnsd: tests/dnsd.c
-	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -o $@ tests/dnsd.c
-
 tests/bin/logd: tests/logd.c
-	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -o $@ tests/logd.c
+tests/bin/oddfd: tests/oddfd.c
+tests/bin/soak: tests/soak.c
+tests/bin/trial: tests/trial.c
+tests/bin/lossy: tests/lossy.c
+tests/bin/crowd: tests/crowd.c
 
 # The program with a sandbox_enter() that breaks its own rules.
 tests/bin/trespass: tests/trespass.c sandbox.c $(OBJECTS)
 	mkdir -p tests/bin
 	$(CC) $(STANDARD) $(CFLAGS) $(LDFLAGS) -o $@ tests/trespass.c \
 	    $$(echo $(OBJECTS) | sed 's/sandbox\.o//')
-
-tests/bin/oddfd: tests/oddfd.c
-	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -o $@ tests/oddfd.c
-
-tests/bin/soak: tests/soak.c
-	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -o $@ tests/soak.c
-
-tests/bin/trial: tests/trial.c
-	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -o $@ tests/trial.c
-
-tests/bin/lossy: tests/lossy.c
-	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -o $@ tests/lossy.c
-
-tests/bin/crowd: tests/crowd.c
-	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -o $@ tests/crowd.c
 
 tests/bin/short.so: tests/short.c
 	mkdir -p tests/bin

@@ -343,13 +343,6 @@ pass_descriptor(const struct client *c)
 static int
 relay(struct client *c)
 {
-	static const char *const reasons[] = {
-		[RELAY_EOF] = "eof",
-		[RELAY_RESET] = "reset",
-		[RELAY_IDLE] = "idle",
-		[RELAY_SIGNAL] = "signal",
-		[RELAY_ERROR] = "error",
-	};
 	struct net_file *in = &c->standard[IN], *out = &c->standard[OUT];
 	unsigned char room[RELAY_ROOM];
 	char seconds[24];
@@ -366,7 +359,7 @@ relay(struct client *c)
 	totals.up = result.up;
 	totals.down = result.down;
 	totals.ms = net_now() - c->start;
-	log_close(&c->record, &totals, reasons[result.end]);
+	log_close(&c->record, &totals, relay_reason(result.end));
 	if (result.end == RELAY_IDLE) {
 		text_start(&text, seconds, sizeof seconds);
 		text_put_number(&text, c->options->limits.idle, 1);

@@ -502,3 +502,17 @@ relay_run(const struct net_file *in, const struct net_file *out, int remote, uns
 	give_back(&relay.up);
 	give_back(&relay.down);
 }
+
+const char *
+relay_reason(enum relay_end end)
+{
+	static const char *const reasons[] = {
+		[RELAY_EOF] = "eof",
+		[RELAY_RESET] = "reset",
+		[RELAY_IDLE] = "idle",
+		[RELAY_SIGNAL] = "signal",
+		[RELAY_ERROR] = "error",
+	};
+
+	return reasons[end];
+}

@@ -3,8 +3,8 @@
 #ifndef RELAY_H
 #define RELAY_H
 
-#include <stddef.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct net_file;
 
@@ -31,5 +31,8 @@ enum { RELAY_ROOM = 1024 }; /* all that a direction of a quiet session needs */
  * by reset as result->end says. Ends by RELAY_SIGNAL once net_stopped(). */
 void relay_run(const struct net_file *in, const struct net_file *out, int remote,
     unsigned char *room, size_t size, size_t early, unsigned idle, struct relay_result *result);
+
+/* The word for it in the log (DESIGN.md section 6). */
+const char *relay_reason(enum relay_end end);
 
 #endif

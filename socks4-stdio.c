@@ -559,13 +559,6 @@ refuse(struct session *s, enum outcome outcome)
 static int
 relay(struct session *s)
 {
-	static const char *const reasons[] = {
-		[RELAY_EOF] = "eof",
-		[RELAY_RESET] = "reset",
-		[RELAY_IDLE] = "idle",
-		[RELAY_SIGNAL] = "signal",
-		[RELAY_ERROR] = "error",
-	};
 	struct relay_result result;
 	struct log_totals totals;
 
@@ -577,7 +570,7 @@ relay(struct session *s)
 	totals.up = result.up;
 	totals.down = result.down;
 	totals.ms = net_now() - s->start;
-	log_close(&s->record, &totals, reasons[result.end]);
+	log_close(&s->record, &totals, relay_reason(result.end));
 	return result.end == RELAY_ERROR || result.untold;
 }
 
