@@ -158,7 +158,7 @@ syslog_up() {
 
 # fetch [CURL OPTION...]: the page (or $URL), through the gateway, as the client
 fetch() {
-	on client curl -sS --max-time 10 --interface 10.1.0.2 --socks4 10.1.0.1:1080 "$@" "${URL:-http://203.0.113.80/}"
+	on client curl -sS --max-time 30 --interface 10.1.0.2 --socks4 10.1.0.1:1080 "$@" "${URL:-http://203.0.113.80/}"
 }
 
 # The code of the refusal, as curl tells it, or "none".
