@@ -43,8 +43,8 @@ line() {
 
 # cut client|server: that host vanishes
 cut_off() {
-	local line=line-$1
-	[ "$1" = server ] || line=line-gateway
+	local line="line-$1"
+	[ "$1" = server ] || line="line-gateway"
 	kill -USR1 "${PIDS[$line]}"
 }
 
