@@ -128,6 +128,10 @@ bench: socks4-stdio build/static/socks4-stdio build/nosandbox/socks4-stdio tools
 coverage:
 	tests/coverage
 
+# The modules' tests under valgrind (gcc, clang), and in 32 bits.
+memcheck:
+	tests/memcheck
+
 # Renamed into place: sessions run on while the program is replaced.
 install: socks4-stdio
 	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
@@ -150,4 +154,4 @@ FORCE:
 clean:
 	rm -rf socks4-stdio *.o build tests/bin tests/bench/bin tests/fuzz/bin
 
-.PHONY: all static sanitize run tools check lint fuzz soak bench coverage install uninstall clean FORCE
+.PHONY: all static sanitize run tools check lint fuzz soak bench coverage memcheck install uninstall clean FORCE

@@ -105,6 +105,7 @@ bad_usage() {
 	[ "$output" = "permit 192.0.2.1 80 by $ACL:1: permit from any" ]
 }
 
+# bats test_tags=no-valgrind
 @test "fd 0 or 1 closed: exit 1 and not a word" {
 	run -1 sh -c '"$0" -l none <&-' "$BIN"
 	[ -z "$output" ]
@@ -112,6 +113,7 @@ bad_usage() {
 	[ -z "$output" ]
 }
 
+# bats test_tags=no-valgrind
 @test "fd 2 closed: the session goes on, and no later descriptor takes its place" {
 	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" expect '\0\x5a\0\0\0\0\0\0' \
 		2:accept 2:close expect-eof -- sh -c 'exec 2>&-; exec "$0" -a "$1"' "$BIN" "$ACL"

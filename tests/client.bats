@@ -16,7 +16,7 @@ dialogue() {
 	shift 3
 	rm -f "$SCRATCH/log"
 	# shellcheck disable=SC2086
-	"$TOOLS/peer" -t 5 -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept "$@" expect-exit "$status" \
+	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept "$@" expect-exit "$status" \
 		-- "$BIN" -c 127.0.0.1:@2 $options >/dev/null || fail "$(cat "$SCRATCH/log")" || return 1
 	if [ -n "$message" ]; then
 		grep -qF -- "$message" "$SCRATCH/log" || fail "$message: $(cat "$SCRATCH/log")" || return 1
@@ -176,7 +176,7 @@ dialogue() {
 		"$TOOLS/dnsd" 'proxy.test A 127.0.0.2' 'proxy.test A 127.0.0.3' 'proxy.test A 127.0.0.4' >/dev/null &
 		"$TOOLS/peer" listen-deaf 127.0.0.3:1080 wait-file "$SCRATCH/done" >"$SCRATCH/deaf" &
 		until [ -s "$SCRATCH/deaf" ]; do sleep 0.01; done
-		"$TOOLS/peer" -t 2 2:listen 127.0.0.4:1080 exec-pipes 2:accept 2:skip 9 2:send '$granted' 2:close expect-eof \\
+		"$TOOLS/peer" 2:listen 127.0.0.4:1080 exec-pipes 2:accept 2:skip 9 2:send '$granted' 2:close expect-eof \\
 			shutdown -- "$BIN" -c proxy.test -u '' 192.0.2.1 80
 		status=\$?
 		touch "$SCRATCH/done"
@@ -192,7 +192,7 @@ dialogue() {
 	dialogue 0 'listening on 127.0.0.1:4660' '-B -u alice 192.0.2.1 21' 2:skip 14 2:send '\0\x5a\x12\x34\0\0\0\0' \
 		2:send "$granted" 2:close expect-eof shutdown
 	rm -f "$SCRATCH/log"
-	"$TOOLS/peer" -t 5 -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
+	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
 		2:send '\0\x5b\0\0\0\0\0\0' expect-exit 91 -- "$BIN" -c 127.0.0.1:@2 -B -u '' 192.0.2.1 21
 	grep -q 'rejected or failed (91)' "$SCRATCH/log"
 }

@@ -230,6 +230,7 @@ syslog_up() {
 	logged 'refuse .* code=91 ms_request=[0-9]+ ms_connect=[0-9]+ reason=connect-refused'
 }
 
+# bats test_tags=no-valgrind
 @test "ms_request is the time that the request took" {
 	"$TOOLS/peer" -2 "$LOG" exec-tcp pause 300 send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- \
 		"$BIN" -a "$LIST" -v -l stderr

@@ -330,6 +330,7 @@ anonymous_below() {
 	[ "$(anonymous)" -lt "$1" ]
 }
 
+# bats test_tags=no-valgrind
 @test "at most 4 MiB is held a direction, and given back when traffic pauses" {
 	session_beside tcp same touch reached wait-file go shutdown 2:close
 	reached
