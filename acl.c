@@ -16,12 +16,39 @@
 #include "socks4.h"
 #include "text.h"
 
-enum {
-	SMALL = 4096,		   /* bytes of a list that comes in one read */
-	LARGEST = 16 * 1024 * 1024 /* room for half a million rules */
-};
+enum { LARGEST = 16 * 1024 * 1024 }; /* bytes, room for half a million rules */
 
 static const char builtin[] = "permit from 127.0.0.0/8,::1";
+
+void *
+acl_map(size_t size)
+{
+	void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return block != MAP_FAILED ? block : NULL;
+}
+
+static void
+unmap(void *block, size_t mapped)
+{
+	if (mapped > 0)
+		(void)munmap(block, mapped);
+}
+
+/* Moves the text to a mapping of that size. 0, or -1 with errno. */
+static int
+move_text(struct acl *acl, size_t size)
+{
+	char *text = acl_map(size);
+
+	if (text == NULL)
+		return -1;
+	memcpy(text, acl->text, acl->length);
+	unmap(acl->text, acl->text_mapped);
+	acl->text = text;
+	acl->text_mapped = size;
+	return 0;
+}
 
 /* Reads all of fd, with a NUL behind it: mostly in one read, and a second one finds the end. 0, or
  * -1 with errno. */
@@ -29,17 +56,12 @@ static int
 read_all(int fd, struct acl *acl)
 {
 	struct stat status;
-	size_t size = SMALL;
+	size_t size = ACLRULE_ROOM - sizeof *acl;
 	ssize_t got;
-	char *text;
 
 	for (;;) {
-		text = aclparse_resize(acl, acl->text, acl->length, size);
-		if (text == NULL)
-			return -1;
-		acl->text = text;
 		do {
-			got = read(fd, text + acl->length, size - 1 - acl->length);
+			got = read(fd, acl->text + acl->length, size - 1 - acl->length);
 			acl->length += got > 0 ? (size_t)got : 0;
 		} while (got == -1 ? errno == EINTR : got > 0 && acl->length + 1 < size);
 		if (got != -1 && acl->length > LARGEST)
@@ -52,10 +74,10 @@ read_all(int fd, struct acl *acl)
 		if (fstat(fd, &status) == 0 && status.st_size <= LARGEST &&
 		    (size_t)status.st_size + 2 > size)
 			size = (size_t)status.st_size + 2;
+		if (move_text(acl, size) == -1)
+			return -1;
 	}
-	text[acl->length] = '\0';
-	if (size == SMALL) /* what it leaves is for its rules */
-		acl->spare -= SMALL - aclparse_cells(acl->length + 1);
+	acl->text[acl->length] = '\0';
 	return 0;
 }
 
@@ -76,7 +98,6 @@ read_file(const char *path, struct acl *acl)
 static int
 copy_builtin(struct acl *acl)
 {
-	acl->text = aclparse_resize(acl, NULL, 0, sizeof builtin);
 	acl->length = sizeof builtin - 1;
 	memcpy(acl->text, builtin, sizeof builtin);
 	return 0;
@@ -99,14 +120,13 @@ struct acl *
 acl_load(const char *path, void (*complain)(const char *message))
 {
 	const char *name = path != NULL ? path : "built-in";
-	struct acl *acl =
-	    mmap(NULL, ACLRULE_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct acl *acl = acl_map(ACLRULE_ROOM);
 
-	if (acl == MAP_FAILED) {
+	if (acl == NULL) {
 		complain_of_file(name, complain);
 		return NULL;
 	}
-	acl->spare = (unsigned char *)acl + aclparse_cells(sizeof *acl);
+	acl->text = (char *)(acl + 1);
 	if ((path != NULL ? read_file(path, acl) : copy_builtin(acl)) == -1)
 		complain_of_file(name, complain);
 	else if (aclparse_text(acl, name, complain))
@@ -120,10 +140,9 @@ acl_free(struct acl *acl)
 {
 	if (acl == NULL)
 		return;
-	aclparse_release(acl, acl->items);
-	aclparse_release(acl, acl->rules);
-	aclparse_release(acl, acl->text);
-	(void)munmap(acl, ACLRULE_ROOM);
+	unmap(acl->text, acl->text_mapped);
+	unmap(acl->rules, acl->tables_mapped);
+	unmap(acl, ACLRULE_ROOM);
 }
 
 /* Whether a request's addresses are internal, found out at most once. MAYBE: not known yet. */

@@ -1,4 +1,3 @@
-#include <stdlib.h>
 #include <string.h>
 
 #include "acl.h"
@@ -10,7 +9,7 @@
 struct parser {
 	struct acl *acl;
 	unsigned line;
-	bool unclean;	     /* somewhere in the text is a byte that belongs in no line */
+	bool unclean;	     /* as in struct survey */
 	struct word subject; /* what a message is about */
 	bool ident;	     /* the rule has said ident */
 };
@@ -29,65 +28,12 @@ aclparse_word(struct word *line, struct word *word)
 	while (p < end && (*p == ' ' || *p == '\t'))
 		p++;
 	word->text = p;
-	while (p < end && !ends_word(*p))
+	while (p < end && (*p > '#' || !ends_word(*p)))
 		p++;
 	word->length = (size_t)(p - word->text);
 	line->text = p;
 	line->length = (size_t)(end - p);
 	return word->length > 0;
-}
-
-static bool
-is_lent(const struct acl *acl, const void *block)
-{
-	const unsigned char *room = (const unsigned char *)acl, *start = block;
-
-	return start >= room && start < room + ACLRULE_ROOM;
-}
-
-size_t
-aclparse_cells(size_t size)
-{
-	return (size + ACLRULE_CELL - 1) / ACLRULE_CELL * ACLRULE_CELL;
-}
-
-void *
-aclparse_resize(struct acl *acl, void *block, size_t used, size_t size)
-{
-	size_t taken = aclparse_cells(size);
-	bool fits = taken <= (size_t)((unsigned char *)acl + ACLRULE_ROOM - acl->spare);
-	void *larger;
-
-	if (block != NULL && !is_lent(acl, block))
-		return realloc(block, size);
-	larger = fits ? acl->spare : malloc(size);
-	acl->spare += fits ? taken : 0;
-	if (larger != NULL && block != NULL)
-		memcpy(larger, block, used);
-	return larger;
-}
-
-void
-aclparse_release(const struct acl *acl, void *block)
-{
-	if (!is_lent(acl, block))
-		free(block);
-}
-
-/* Makes room for one more element: at first for as many as a text of that length is likely to
- * have, then twice as much each time. NULL where there is no memory; the array is then as before.
- */
-static void *
-with_room(struct acl *acl, void *array, size_t count, size_t *room, size_t size)
-{
-	size_t more = *room == 0 ? 16 + acl->length / 64 : *room * 2;
-
-	if (count < *room)
-		return array;
-	array = aclparse_resize(acl, array, count * size, more * size);
-	if (array != NULL)
-		*room = more;
-	return array;
 }
 
 /* What follows parses like this: NULL where it is right, else the end of a sentence of which
@@ -98,7 +44,6 @@ parse_list(struct parser *parser, struct rule *rule, int criterion, struct word 
 	struct acl *acl = parser->acl;
 	struct word element = { list.text, 0 };
 	const char *end = list.text + list.length, *comma, *message;
-	struct item *items;
 
 	rule->lists[criterion].first = (unsigned)acl->item_count;
 	for (;; element.text = comma + 1) {
@@ -108,11 +53,7 @@ parse_list(struct parser *parser, struct rule *rule, int criterion, struct word 
 		parser->subject = element.length > 0 ? element : list;
 		if (element.length == 0)
 			return "has an empty element";
-		items = with_room(acl, acl->items, acl->item_count, &acl->item_room, sizeof *items);
-		if (items == NULL)
-			return "does not fit into memory";
-		acl->items = items;
-		message = aclitem_parse(criterion, element, &items[acl->item_count]);
+		message = aclitem_parse(criterion, element, &acl->items[acl->item_count]);
 		if (message != NULL)
 			return message;
 		acl->item_count++;
@@ -144,16 +85,15 @@ parse_ident(struct parser *parser, struct rule *rule, struct word mode)
 static int
 criterion_of(struct word word)
 {
-	static const struct word criteria[] = { [RULE_FROM] = { "from", 4 },
-		[RULE_USER] = { "user", 4 },
-		[RULE_TO] = { "to", 2 },
-		[RULE_PORT] = { "port", 4 },
-		[RULE_LISTS] = { "ident", 5 } };
+	static const char names[][8] = { [RULE_FROM] = "from",
+		[RULE_USER] = "user",
+		[RULE_TO] = "to",
+		[RULE_PORT] = "port",
+		[RULE_LISTS] = "ident" };
 	int i;
 
 	for (i = RULE_LISTS; i >= 0; i--)
-		if (word.length == criteria[i].length &&
-		    memcmp(word.text, criteria[i].text, word.length) == 0)
+		if (word.text[0] == names[i][0] && aclitem_is(word, names[i]))
 			break;
 	return i;
 }
@@ -205,7 +145,7 @@ static const char *
 parse_line(struct parser *parser, struct word line)
 {
 	struct acl *acl = parser->acl;
-	struct rule rule = { .text = line, .line = parser->line }, *rules;
+	struct rule rule = { .text = line, .line = parser->line };
 	struct word action, word;
 	const char *message;
 
@@ -225,11 +165,7 @@ parse_line(struct parser *parser, struct word line)
 	parser->subject = action;
 	if (rule.permit && rule.lists[RULE_FROM].count == 0)
 		return "needs a from (from any, if everybody is meant)";
-	rules = with_room(acl, acl->rules, acl->rule_count, &acl->rule_room, sizeof *rules);
-	if (rules == NULL)
-		return "does not fit into memory";
-	acl->rules = rules;
-	rules[acl->rule_count++] = rule;
+	acl->rules[acl->rule_count++] = rule;
 	return NULL;
 }
 
@@ -255,16 +191,67 @@ report(const struct parser *parser, const char *path, const char *message,
 	complain(bytes);
 }
 
+/* What the text shows before it is parsed. */
+struct survey {
+	size_t lines, commas;
+	bool unclean; /* somewhere is a byte that belongs in no line */
+};
+
+static struct survey
+look_over(const char *text, size_t length)
+{
+	struct survey survey = { .lines = 1 };
+	const char *p, *end = text + length;
+
+	for (p = text; p < end; p++) {
+		if ((unsigned char)*p > ',')
+			continue; /* most are */
+		survey.lines += *p == '\n';
+		survey.commas += *p == ',';
+		survey.unclean = survey.unclean || *p == '\0' || *p == '\r';
+	}
+	return survey;
+}
+
+/* Tables for all that such a text can say, in the room or else mapped. False where there is no
+ * memory. */
+static bool
+make_tables(struct acl *acl, const struct survey *survey)
+{
+	size_t most = acl->length / strlen("deny\n") + 1; /* " to a" is as long */
+	size_t count = survey->lines < most ? survey->lines : most;
+	size_t lists = RULE_LISTS * count < most ? RULE_LISTS * count : most;
+	size_t rules = count * sizeof *acl->rules;
+	size_t items = (lists + survey->commas) * sizeof *acl->items;
+	size_t used = sizeof *acl + (acl->text_mapped == 0 ? acl->length + 1 : 0);
+	unsigned char *tables;
+
+	used = (used + sizeof(void *) - 1) / sizeof(void *) * sizeof(void *);
+	if (used <= ACLRULE_ROOM && rules + items <= ACLRULE_ROOM - used) {
+		tables = (unsigned char *)acl + used;
+	} else {
+		tables = acl_map(rules + items);
+		acl->tables_mapped = tables != NULL ? rules + items : 0;
+	}
+	acl->rules = (struct rule *)(void *)tables;
+	acl->items = (struct item *)(void *)(tables + rules);
+	return tables != NULL;
+}
+
 bool
 aclparse_text(struct acl *acl, const char *path, void (*complain)(const char *message))
 {
-	struct parser parser = { .acl = acl };
+	struct survey survey = look_over(acl->text, acl->length);
+	struct parser parser = { .acl = acl, .unclean = survey.unclean };
 	const char *newline, *end = acl->text + acl->length, *message;
 	struct word line = { acl->text, 0 };
 	bool right = true;
 
-	parser.unclean = memchr(acl->text, '\0', acl->length) != NULL ||
-	    memchr(acl->text, '\r', acl->length) != NULL;
+	if (!make_tables(acl, &survey)) {
+		parser.subject = (struct word){ "list", 4 };
+		report(&parser, path, "does not fit into memory", complain);
+		return false;
+	}
 	for (; line.text < end; line.text = newline + 1) {
 		newline = memchr(line.text, '\n', (size_t)(end - line.text));
 		if (newline == NULL)

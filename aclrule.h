@@ -49,32 +49,28 @@ struct rule {
 	} lists[RULE_LISTS];
 };
 
-/* A small list needs nothing but one mapping, which leaves no heap behind. */
-enum { ACLRULE_ROOM = 8192, ACLRULE_CELL = 16 };
+/* All that a small list needs is one mapping, which leaves no heap behind: it begins with struct
+ * acl, the text comes next and then the tables. */
+enum { ACLRULE_ROOM = 8192 };
 
 struct acl {
 	char *text; /* the words point into it */
 	size_t length;
 	struct rule *rules;
-	size_t rule_count, rule_room;
 	struct item *items;
-	size_t item_count, item_room;
-	unsigned char *spare; /* what is left of the room that this struct is at the start of */
+	size_t rule_count, item_count;
+	size_t text_mapped, tables_mapped; /* bytes; 0: what is in the room */
 };
 
 /* How a request stands to an item. INTERNAL: it matches if the address is internal, which costs
  * system calls to find out. MAYBE: that depends on an address which nobody has looked up yet. */
 enum match { NO, MAYBE, INTERNAL, YES };
 
-/* A block of so many bytes which starts with the first `used` of the given one (NULL: none), in
- * whose place it comes: in acl's room while that lasts. NULL where there is no memory; the given
- * block is then as before. */
-void *aclparse_resize(struct acl *acl, void *block, size_t used, size_t size);
-size_t aclparse_cells(size_t size); /* what a block of that size takes of the room */
-void aclparse_release(const struct acl *acl, void *block);
+/* A mapping of so many bytes, for the caller to unmap; NULL with errno. */
+void *acl_map(size_t size);
 
-/* Reads acl's text into its rules and items. False after at least one "path:line: message" to
- * complain; what was allocated is acl's in any case. */
+/* Reads acl's text, behind which is a NUL, into its rules and items. False after at least one
+ * "path:line: message" to complain; what was allocated is acl's in any case. */
 bool aclparse_text(struct acl *acl, const char *path, void (*complain)(const char *message));
 
 /* Takes the next word off line. False where only blanks or a comment are left. */
