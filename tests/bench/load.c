@@ -26,6 +26,7 @@ struct path {
 	int socks; /* 0: nothing, 4 or 5 */
 	uint16_t relay;
 	uint16_t destination;
+	int reply_only;
 };
 
 struct result {
@@ -39,6 +40,7 @@ static const char usage[] =
     "jobs:  up MiB | down MiB | duplex MiB   prints MiB/s\n"
     "       rtt count                        prints the median in microseconds\n"
     "       sessions at-a-time seconds       prints sessions/s, median milliseconds\n"
+    "       replies at-a-time seconds        the same, closing after the reply\n"
     "       idle count                       holds them; on stdin: `pass MiB`\n";
 
 static double
@@ -221,9 +223,9 @@ round_trips(const struct path *path, size_t count)
 	close(fd);
 }
 
-/* A whole session: connect, request, reply, our end of input, the relay's, gone. So the work of
- * ending counts too, and a program that ends right after its reply can be measured by the same
- * means. */
+/* A whole session: connect, request, reply, our end of input, the relay's, gone. A program that
+ * ends right after its reply can be measured by the same means, but has no end to pass on; so we
+ * can do without it as well. */
 static double
 one_session(const struct path *path)
 {
@@ -231,6 +233,10 @@ one_session(const struct path *path)
 	int fd = open_session(path);
 	char byte;
 
+	if (path->reply_only) {
+		close(fd);
+		return now() - start;
+	}
 	/* ENOTCONN: a relay was quicker and has closed already, which is all we wait for. */
 	if (shutdown(fd, SHUT_WR) < 0 && errno != ENOTCONN)
 		stream_die("shutdown", errno);
@@ -346,7 +352,11 @@ run_job(const struct path *path, int argc, char **argv)
 		hold_idle(path, (unsigned)number(argv[1], 1 << 20));
 	else if (argc == 3 && strcmp(argv[0], "sessions") == 0)
 		sessions(path, (unsigned)number(argv[1], 1024), (unsigned)number(argv[2], 3600));
-	else
+	else if (argc == 3 && strcmp(argv[0], "replies") == 0) {
+		struct path hasty = *path;
+		hasty.reply_only = 1;
+		sessions(&hasty, (unsigned)number(argv[1], 1024), (unsigned)number(argv[2], 3600));
+	} else
 		return -1;
 	return 0;
 }
@@ -354,7 +364,7 @@ run_job(const struct path *path, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct path path = { 0, 0, 0 };
+	struct path path = { 0, 0, 0, 0 };
 	unsigned limit = 60;
 	int c;
 

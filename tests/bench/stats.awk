@@ -4,6 +4,7 @@ BEGIN {
 	FS = "\t"
 	LABEL["direct"] = "no relay"
 	LABEL["floor:serve"] = "floor program"
+	LABEL["bare:serve"] = "the same with a bare relay"
 	LABEL["static:serve"] = "socks4-stdio static, serve"
 	LABEL["static:systemd"] = "socks4-stdio static, systemd"
 	LABEL["static:xinetd"] = "socks4-stdio static, xinetd"
