@@ -47,7 +47,9 @@ bad_usage() {
 	bad_usage '-w knows' -w lunch=1
 	bad_usage '-w knows' -w ''
 	bad_usage '-w wants' -w idle
+	bad_usage '-w wants' -w idle=
 	bad_usage '-w wants' -w idle=-1
+	bad_usage '-w wants' -w idle=+1
 	bad_usage '-w wants' -w idle=1x
 	bad_usage '-w wants' -w idle=x
 	bad_usage '-w wants' -w idle=1000000001

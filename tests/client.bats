@@ -44,7 +44,7 @@ dialogue() {
 @test "a proxy with an IPv6 address, in brackets with its port, and a link-local one" {
 	dialogue6() {
 		"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen "$1" exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" 2:send "$granted" \
-			2:close expect-eof shutdown -- "$BIN" -v -c "$2" -u '' 192.0.2.1 80
+			2:close expect-eof shutdown -- "$BIN" -v "${@:3}" -c "$2" -u '' 192.0.2.1 80
 	}
 	dialogue6 '[::1]:0' '[::1]:@2'
 	require ip
@@ -54,6 +54,7 @@ dialogue() {
 		printf '%s\n' 'ip link add left type veth peer right' 'ip link set left up' 'ip link set right up' \
 			'ip address add fe80::1/64 dev left nodad' 'ip address add fe80::2/64 dev right nodad' \
 			'dialogue6 "[fe80::1%left]:1080" "[fe80::1%right]"' \
+			'dialogue6 "[fe80::1%left]:1080" "[fe80::1%right]" -b "fe80::2%right"' \
 			'"$BIN" -c "[fe80::1%right]:1081" 192.0.2.1 80 </dev/null 2>"$SCRATCH/refused" && exit 1' \
 			'grep -qF "proxy [fe80::1%right]:1081 cannot be reached: Connection refused" "$SCRATCH/refused"'
 	} >"$SCRATCH/scene"
