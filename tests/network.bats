@@ -165,8 +165,8 @@ bad() {
 @test "the destination vanishes: idle, connect and bind limits hold" {
 	lines -l 0 -2 0 -r 0 -d 5
 	gateway_up connect=1,bind=1,idle=2
-	session silent expect-reset -- expect-silence 4000
-	session loaded wait-file "$SCRATCH/go" fill 1 300 expect-reset -- expect-silence 4000
+	session silent expect-reset -- expect-silence 50000
+	session loaded wait-file "$SCRATCH/go" fill 1 300 expect-reset -- expect-silence 50000
 	reached silent silent-server loaded loaded-server
 	cut_off server
 	touch "$SCRATCH/go"
@@ -185,10 +185,9 @@ bad() {
 	lines -l 0 -2 0 -r 0 -d 5
 	on gateway sh -c 'echo 3 >/proc/sys/net/ipv4/tcp_retries2'
 	gateway_up idle=2
-	session talking wait-file "$SCRATCH/go" send a expect-reset -- expect-silence 2000
-	reached talking talking-server
-	session chatting wait-file "$SCRATCH/go" trickle 100 "$(printf '%050d' 0)" expect-reset -- expect-silence 2000
-	reached chatting chatting-server
+	session talking wait-file "$SCRATCH/go" send a expect-reset -- expect-silence 50000
+	session chatting wait-file "$SCRATCH/go" trickle 100 "$(printf '%050d' 0)" expect-reset -- expect-silence 50000
+	reached talking talking-server chatting chatting-server
 	cut_off server
 	touch "$SCRATCH/go"
 	status_of chatting || status=$?
@@ -203,12 +202,12 @@ bad() {
 @test "the client vanishes: request, bind and idle limits hold, and its server is told" {
 	lines -l 0 -2 0 -r 0 -d 5
 	gateway_up request=1,bind=1,idle=2
-	session silent expect-silence 4000 -- expect-reset
-	session loaded expect-silence 4000 -- wait-file "$SCRATCH/go" fill 1 300 expect-reset
-	session left expect-silence 4000 -- wait-file "$SCRATCH/go" send-random 2K 1 pause 100 reset
-	play slow client connect "10.1.0.2:$PORT" send '\x04\x01' touch "$SCRATCH/slow.reached" expect-silence 4000
+	session silent expect-silence 50000 -- expect-reset
+	session loaded expect-silence 50000 -- wait-file "$SCRATCH/go" fill 1 300 expect-reset
+	session left expect-silence 50000 -- wait-file "$SCRATCH/go" send-random 2K 1 pause 100 reset
+	play slow client connect "10.1.0.2:$PORT" send '\x04\x01' touch "$SCRATCH/slow.reached" expect-silence 50000
 	play bind client connect "10.1.0.2:$PORT" send "$(request 4 2 80 10.2.0.2 bind)" expect "$bound" \
-		touch "$SCRATCH/bind.reached" expect-silence 4000
+		touch "$SCRATCH/bind.reached" expect-silence 50000
 	reached silent silent-server loaded loaded-server left left-server slow bind
 	cut_off client
 	touch "$SCRATCH/go"
@@ -224,13 +223,13 @@ bad() {
 @test "both vanish: nothing is waited for longer than the limits" {
 	lines -l 0 -2 0 -r 0 -d 5
 	gateway_up connect=3,idle=2
-	session silent expect-silence 4000 -- expect-silence 4000
-	session loaded wait-file "$SCRATCH/go" fill 1 300 touch "$SCRATCH/filled" expect-silence 4000 -- expect-silence 4000
+	session silent expect-silence 50000 -- expect-silence 50000
+	session loaded wait-file "$SCRATCH/go" fill 1 300 touch "$SCRATCH/filled" expect-silence 50000 -- expect-silence 50000
 	reached silent silent-server loaded loaded-server
 	cut_off server
 	touch "$SCRATCH/go"
 	wait_for test -e "$SCRATCH/filled"
-	play late client connect "10.1.0.2:$PORT" send "$(request 4 1 80 10.2.0.2 late)" expect-silence 4000
+	play late client connect "10.1.0.2:$PORT" send "$(request 4 1 80 10.2.0.2 late)" expect-silence 50000
 	wait_for dialling
 	cut_off client
 	ended silent idle 2 5
