@@ -128,7 +128,7 @@ bench: socks4-stdio build/static/socks4-stdio build/nosandbox/socks4-stdio tools
 coverage:
 	tests/coverage
 
-# The modules' tests under valgrind (gcc, clang), and in 32 bits.
+# The suite under valgrind (gcc, clang), and in 32 bits.
 memcheck:
 	tests/memcheck
 
