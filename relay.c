@@ -109,6 +109,10 @@ resize(struct flow *flow, size_t size)
 
 	if (buffer == MAP_FAILED)
 		return false;
+#ifdef MADV_HUGEPAGE
+	if (size == LARGEST)
+		(void)madvise(buffer, size, MADV_HUGEPAGE); /* two faults, not a thousand */
+#endif
 	give_back(flow);
 	flow->buffer = buffer;
 	flow->size = size;

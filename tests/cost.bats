@@ -155,3 +155,9 @@ hold() {
 @test "size of the static build" {
 	within size "$(stat -c %s "$STATIC")"
 }
+
+@test "the large buffer comes in huge pages" {
+	require strace
+	session 64 strace -e trace=madvise -o "$SCRATCH/trace" "$STATIC" -a "$LIST" -l none
+	grep -q '^madvise(0x[0-9a-f]*, 4194304, MADV_HUGEPAGE) ' "$SCRATCH/trace" || fail "$(cat "$SCRATCH/trace")"
+}
