@@ -9,7 +9,7 @@
 struct parser {
 	struct acl *acl;
 	unsigned line;
-	bool unclean;	     /* as in struct survey */
+	bool unclean;	     /* struct survey's */
 	struct word subject; /* what a message is about */
 	bool ident;	     /* the rule has said ident */
 };
@@ -28,7 +28,7 @@ aclparse_word(struct word *line, struct word *word)
 	while (p < end && (*p == ' ' || *p == '\t'))
 		p++;
 	word->text = p;
-	while (p < end && (*p > '#' || !ends_word(*p)))
+	while (p < end && !ends_word(*p))
 		p++;
 	word->length = (size_t)(p - word->text);
 	line->text = p;
@@ -93,7 +93,7 @@ criterion_of(struct word word)
 	int i;
 
 	for (i = RULE_LISTS; i >= 0; i--)
-		if (word.text[0] == names[i][0] && aclitem_is(word, names[i]))
+		if (aclitem_is(word, names[i]))
 			break;
 	return i;
 }

@@ -63,14 +63,14 @@ bind_script() {
 @test "the client that leaves ends it at once and frees the port" {
 	for leave in close reset shutdown; do
 		rm -f "$SCRATCH/log"
-		bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' "$leave" \
+		bind_script -t $((3 * SLOW)) exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' "$leave" \
 			expect-exit 0 4:expect-refused 127.0.0.1:@3
 		grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
 	done
 }
 
 @test "a client that leaves behind unread bytes is noticed" {
-	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
+	bind_script -t $((3 * SLOW)) exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
 		send-random 20K 5 close expect-exit 0
 	grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
 }
@@ -88,7 +88,7 @@ bind_script() {
 }
 
 @test "nobody calls: 91 at the limit, no listener remains" {
-	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
+	bind_script -t $((3 * SLOW)) exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
 		expect "$rejected" expect-eof expect-exit 0 4:expect-refused 127.0.0.1:@3 -- -w bind=1
 	grep -q ' code=91 reason=bind-timeout$' "$SCRATCH/log"
 }

@@ -16,7 +16,7 @@ dialogue() {
 	shift 3
 	rm -f "$SCRATCH/log"
 	# shellcheck disable=SC2086
-	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept "$@" expect-exit "$status" \
+	"$TOOLS/peer" -t $((5 * SLOW)) -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept "$@" expect-exit "$status" \
 		-- "$BIN" -c 127.0.0.1:@2 $options >/dev/null || fail "$(cat "$SCRATCH/log")" || return 1
 	if [ -n "$message" ]; then
 		grep -qF -- "$message" "$SCRATCH/log" || fail "$message: $(cat "$SCRATCH/log")" || return 1
@@ -77,8 +77,9 @@ dialogue() {
 	"$TOOLS/peer" listen 127.0.0.1:0 accept send "$granted" skip 9 fill 1 100 expect-closed \
 		>"$SCRATCH/port" 2>"$SCRATCH/peer" 3>&- &
 	wait_for test -s "$SCRATCH/port"
-	run -0 bash -c '{ sleep 5 | "$0" -c 127.0.0.1:"$1" -u "" 192.0.2.1 80; echo "$?" >"$2"; } | head -c 3 | wc -c' \
-		"$BIN" "$(head -n 1 "$SCRATCH/port")" "$SCRATCH/status"
+	mkfifo "$SCRATCH/quiet" # opened both ways, it neither gives a byte nor ends
+	run -0 bash -c '{ "$0" -c 127.0.0.1:"$1" -u "" 192.0.2.1 80 <>"$3"; echo "$?" >"$2"; } | head -c 3 | wc -c' \
+		"$BIN" "$(head -n 1 "$SCRATCH/port")" "$SCRATCH/status" "$SCRATCH/quiet"
 	[ "$output" = 3 ]
 	[ "$(cat "$SCRATCH/status")" = 1 ]
 }
@@ -174,10 +175,11 @@ dialogue() {
 
 @test "the proxy's addresses are raced" {
 	cat >"$SCRATCH/scene" <<-END
+		. "$TESTS/helper.bash"
 		"$TOOLS/dnsd" 'proxy.test A 127.0.0.2' 'proxy.test A 127.0.0.3' 'proxy.test A 127.0.0.4' >/dev/null &
 		"$TOOLS/peer" listen-deaf 127.0.0.3:1080 wait-file "$SCRATCH/done" >"$SCRATCH/deaf" &
-		until [ -s "$SCRATCH/deaf" ]; do sleep 0.01; done
-		"$TOOLS/peer" 2:listen 127.0.0.4:1080 exec-pipes 2:accept 2:skip 9 2:send '$granted' 2:close expect-eof \\
+		wait_for test -s "$SCRATCH/deaf"
+		"$TOOLS/peer" -t $((2 * SLOW)) 2:listen 127.0.0.4:1080 exec-pipes 2:accept 2:skip 9 2:send '$granted' 2:close expect-eof \\
 			shutdown -- "$BIN" -c proxy.test -u '' 192.0.2.1 80
 		status=\$?
 		touch "$SCRATCH/done"
@@ -193,7 +195,7 @@ dialogue() {
 	dialogue 0 'listening on 127.0.0.1:4660' '-B -u alice 192.0.2.1 21' 2:skip 14 2:send '\0\x5a\x12\x34\0\0\0\0' \
 		2:send "$granted" 2:close expect-eof shutdown
 	rm -f "$SCRATCH/log"
-	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
+	"$TOOLS/peer" -t $((5 * SLOW)) -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
 		2:send '\0\x5b\0\0\0\0\0\0' expect-exit 91 -- "$BIN" -c 127.0.0.1:@2 -B -u '' 192.0.2.1 21
 	grep -q 'rejected or failed (91)' "$SCRATCH/log"
 }
@@ -240,10 +242,11 @@ dialogue() {
 		socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
 	END
 	cat >"$SCRATCH/scene" <<-END
+		. "$TESTS/helper.bash"
 		danted -f "$SCRATCH/danted.conf" &
-		until (: </dev/tcp/127.0.0.1/1080) 2>/dev/null; do sleep 0.05; done
+		wait_for bash -c ': </dev/tcp/127.0.0.1/1080'
 		"$BIN" -c 127.0.0.1 -B 127.0.0.1 21 <"$SCRATCH/file" >"$SCRATCH/out" 2>"$SCRATCH/err" &
-		until grep -q listening "$SCRATCH/err"; do sleep 0.01; done
+		wait_for grep -q listening "$SCRATCH/err"
 		"$TOOLS/peer" connect "\$(sed 's/listening on //' "$SCRATCH/err")" sendfile "$SCRATCH/file" shutdown \\
 			read-to "$SCRATCH/back"
 		wait %2

@@ -6,7 +6,9 @@ TOOLS=$TESTS/bin
 BIN=${BIN:-${TESTS%/*}/socks4-stdio}
 case $BIN in /*) ;; *) BIN=$PWD/$BIN ;; esac
 SCRATCH=${BATS_TEST_TMPDIR:-${BATS_FILE_TMPDIR:-${SCRATCH-}}}
-export TESTS TOOLS BIN SCRATCH
+# How many times longer than by itself a session may take: tests/memcheck says more.
+SLOW=${SLOW:-1}
+export TESTS TOOLS BIN SCRATCH SLOW
 
 declare -gA PIDS=() # of what `start` has started, by name; memory, so that a lab's process numbers never mix with ours
 declare -ga HOSTS=()

@@ -179,7 +179,7 @@ refused() {
 }
 
 @test "a client that resets while CONNECT is under way is noticed at once" {
-	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen-deaf 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
+	"$TOOLS/peer" -t $((3 * SLOW)) -2 "$SCRATCH/log" 2:listen-deaf 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
 		pause 200 reset expect-exit 0 -- "$BIN" -l stderr -a "$ACL" >/dev/null
 	grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
 }
@@ -200,7 +200,7 @@ refused() {
 }
 
 @test "a destination that never answers: 91 at the connect limit" {
-	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen-deaf 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
+	"$TOOLS/peer" -t $((3 * SLOW)) -2 "$SCRATCH/log" 2:listen-deaf 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
 		expect "$rejected" expect-eof -- "$BIN" -l stderr -a "$ACL" -w connect=1 >/dev/null
 	grep -q ' code=91 reason=connect-timeout$' "$SCRATCH/log"
 }

@@ -144,7 +144,7 @@ nobody_left() {
 			"$BIN" -a "$LIST" -l stderr -w connect=1 >/dev/null
 		spent=$((${EPOCHREALTIME/./} - began))
 		[ "$spent" -ge 1000000 ]
-		[ "$spent" -lt 10000000 ]
+		[ "$spent" -lt $((3000000 * SLOW)) ]
 		reason connect-timeout 'name=deaf\.test .* code=91'
 	}
 	in_lab deaf
@@ -190,7 +190,7 @@ nobody_left() {
 			refused "${command% *}" 8080 mute.test -w "connect=60,bind=60,$limit=1"
 			spent=$((${EPOCHREALTIME/./} - began))
 			[ "$spent" -ge 1000000 ]
-			[ "$spent" -lt 10000000 ] || fail "took $spent microseconds"
+			[ "$spent" -lt $((3000000 * SLOW)) ] || fail "took $spent microseconds"
 			reason resolve-timeout 'name=mute\.test code=91'
 			nobody_left
 		done
@@ -202,7 +202,7 @@ nobody_left() {
 @test "a client that ends its input while a name is looked up has left a BIND" {
 	leaving() {
 		names_up 'mute.test SILENT'
-		"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 2 8080 0.0.0.1 alice mute.test)" \
+		"$TOOLS/peer" -t $((3 * SLOW)) -2 "$LOG" exec-tcp send "$(request 4 2 8080 0.0.0.1 alice mute.test)" \
 			wait-file "$QUESTIONS" shutdown expect "$rejected" expect-eof expect-exit 0 -- "$BIN" -a "$LIST" -l stderr
 		reason client-left 'cmd=bind .*name=mute\.test code=91'
 		nobody_left
@@ -259,7 +259,7 @@ nobody_left() {
 			local began=${EPOCHREALTIME/./}
 			"$TOOLS/peer" -2 "$LOG" 2:listen-deaf 127.0.0.2:8080 exec-tcp send "$(request 4 1 8080 0.0.0.1 alice "$name")" \
 				wait-file "$QUESTIONS" pause 100 reset expect-exit 0 -- "$BIN" -a "$LIST" -l stderr >/dev/null
-			[ $((${EPOCHREALTIME/./} - began)) -lt 10000000 ]
+			[ $((${EPOCHREALTIME/./} - began)) -lt $((3000000 * SLOW)) ]
 			reason client-left "name=${name/./\\.}"
 			nobody_left
 		done
@@ -276,7 +276,7 @@ nobody_left() {
 			local began=${EPOCHREALTIME/./}
 			"$TOOLS/peer" 2:listen-deaf 127.0.0.2:8080 exec-tcp send "$(request 4 1 8080 0.0.0.1 alice "$name")" \
 				wait-file "$QUESTIONS" pause 100 kill TERM expect "$rejected" expect-eof close expect-exit 1 -- "$BIN" -a "$LIST" -l none >/dev/null
-			[ $((${EPOCHREALTIME/./} - began)) -lt 10000000 ]
+			[ $((${EPOCHREALTIME/./} - began)) -lt $((3000000 * SLOW)) ]
 			nobody_left
 		done
 	}
@@ -286,7 +286,8 @@ nobody_left() {
 @test "killed while it looks up: the client's connection ends at once, the child soon" {
 	killed() {
 		names_up 'mute.test SILENT'
-		"$TOOLS/peer" -t 6 exec-tcp send "$(request 4 1 8080 0.0.0.1 alice mute.test)" wait-file "$QUESTIONS" pause 100 \
+		# The child's own alarm comes after seven seconds.
+		"$TOOLS/peer" -t $((4 * SLOW)) exec-tcp send "$(request 4 1 8080 0.0.0.1 alice mute.test)" wait-file "$QUESTIONS" pause 100 \
 			kill KILL expect-closed expect-exit 137 -- "$BIN" -a "$LIST" -l none -w connect=5
 		wait_for nobody_left
 	}
