@@ -132,6 +132,10 @@ coverage:
 memcheck:
 	tests/memcheck
 
+# The sandbox's other filter, on a machine that qemu emulates.
+aarch64:
+	tests/aarch64
+
 # Renamed into place: sessions run on while the program is replaced.
 install: socks4-stdio
 	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
@@ -154,4 +158,4 @@ FORCE:
 clean:
 	rm -rf socks4-stdio *.o build tests/bin tests/bench/bin tests/fuzz/bin
 
-.PHONY: all static sanitize run tools check lint fuzz soak bench coverage memcheck install uninstall clean FORCE
+.PHONY: all static sanitize run tools check lint fuzz soak bench coverage memcheck aarch64 install uninstall clean FORCE

@@ -42,10 +42,13 @@ sandbox_enter(const struct net_file *standard)
 
 /* The kernel's interface, since musl-gcc finds no linux/seccomp.h, filter.h and audit.h. */
 
+/* NO_CALL and what is above it: what a tracer sets the number to, to have a call skipped. */
 #ifdef __x86_64__
 #define AUDIT_ARCH 0xc000003eU
+#define NO_CALL UINT32_MAX
 #else
 #define AUDIT_ARCH 0xc00000b7U
+#define NO_CALL UINT16_MAX /* -1 too; strace(1) writes its lower half only */
 #endif
 
 #define RETURN_KILL 0x80000000U /* the process; Linux before 4.14: the thread, our only one */
@@ -157,8 +160,7 @@ static const struct condition {
 	{ IF_FLAGS, AT_ARGUMENTS + 1 * 8, F_SETFL, JUMP_OVER, true },
 	{ IF_LINGER, AT_ARGUMENTS + 1 * 8, SOL_SOCKET, JUMP_EQUAL, false },
 	{ IF_LINGER, AT_ARGUMENTS + 2 * 8, SO_LINGER, JUMP_EQUAL, false },
-	/* a tracer sets the number to -1 to have a call skipped */
-	{ IF_NO_CALL, AT_NUMBER, UINT32_MAX, JUMP_EQUAL, false },
+	{ IF_NO_CALL, AT_NUMBER, NO_CALL, JUMP_FROM, false },
 	/* SIOCOUTQ; a terminal could be made to read commands (TIOCSTI) */
 	{ IF_QUEUE, AT_ARGUMENTS + 1 * 8, TIOCOUTQ, JUMP_EQUAL, false },
 	/* an address could reach other Unix sockets, and by MSG_FASTOPEN other hosts */

@@ -104,7 +104,7 @@ syslog_down() {
 }
 
 @test "whatever is not the job is the end of the process, and of both connections by a reset" {
-	local attempts=(open execve fork ptrace kill stat setrlimit dup setsockopt tiocsti sendto mmap mprotect)
+	local attempts=(open execve fork ptrace kill stat setrlimit dup setsockopt tiocsti sendto mmap mprotect unknown)
 	[ "$(uname -m)" != x86_64 ] || attempts+=(x32 i386)
 	PROGRAM=("$TOOLS/trespass" -a "$LIST")
 	for SANDBOX_TEST in "${attempts[@]}"; do

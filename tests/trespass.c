@@ -131,6 +131,12 @@ try_mprotect(void)
 	(void)mprotect(page, 4096, PROT_READ | PROT_EXEC);
 }
 
+static void
+try_unknown(void)
+{
+	(void)syscall(UINT16_MAX - 1);
+}
+
 #ifdef __x86_64__
 static void
 try_x32(void)
@@ -164,6 +170,9 @@ static void
 expect_no_call(void)
 {
 	expect(syscall(-1) == -1 && errno == ENOSYS);
+#ifdef __aarch64__
+	expect(syscall(UINT16_MAX) == -1 && errno == ENOSYS); /* strace's -1 */
+#endif
 }
 
 /* Memory, large and small, the clock where there is no vDSO, and what is left in a send queue. */
@@ -197,6 +206,7 @@ static const struct {
 	{ "sendto", try_sendto },
 	{ "mmap", try_mmap },
 	{ "mprotect", try_mprotect },
+	{ "unknown", try_unknown },
 #ifdef __x86_64__
 	{ "x32", try_x32 },
 	{ "i386", try_i386 },
