@@ -28,8 +28,8 @@ errors_of() {
 	clone | clone3 | fork | vfork) echo EAGAIN ENOMEM ;;
 	poll | ppoll) echo EAGAIN EINTR ENOMEM ;;
 	open | openat | pipe | pipe2 | dup | dup2 | dup3 | socket) echo EINTR EMFILE ENOMEM ;;
-	read | recvfrom | recvmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM EPIPE ;;
-	write | writev | sendto | sendmsg | sendmmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM ENOSPC EPIPE ;;
+	read | recv | recvfrom | recvmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM EPIPE ;;
+	write | writev | send | sendto | sendmsg | sendmmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM ENOSPC EPIPE ;;
 	bind | listen | ioctl | shutdown) echo EAGAIN ENOMEM ;;
 	fcntl | fstat | newfstatat | statx | access | faccessat* | getpeername | getsockname | getsockopt | setsockopt) echo ENOMEM ;;
 	brk | mmap | mprotect | mremap | munmap | madvise | prctl | prlimit64 | setrlimit | getrlimit) echo ENOMEM ;;
@@ -53,7 +53,7 @@ calls() {
 excuses() {
 	[[ $2 != *stat* ]] || printf "%s " -b # a descriptor seems closed
 	[[ $1 != pipes || $2 != @(read|write) || $3 != @(EPIPE|ECONNABORTED) ]] || printf "%s " -g # the client seems gone
-	[[ $2 != @(write|sendto) || $3 = EINTR ]] || printf "%s " -l -r # a line of the log or a refusal was in it
+	[[ $2 != @(write|send|sendto) || $3 = EINTR ]] || printf "%s " -l -r # a line of the log or a refusal was in it
 }
 
 # sweep KIND COMMAND...: CALLS and ONLY, where set, are extended regular expressions of the calls and errors that are meant; LASTING=+ makes all calls
@@ -95,8 +95,8 @@ in_lab() {
 	grep -q 'granted, eof$' "$SCRATCH/verdicts"
 	grep -q 'refused system$' "$SCRATCH/verdicts"
 	grep -q 'granted, error, cut$' "$SCRATCH/verdicts"
-	grep -Eqx 'sendto-1-ENOMEM: refused system' "$SCRATCH/verdicts" # the reply
-	grep -Eqx 'sendto-1-EPIPE: refused client-left' "$SCRATCH/verdicts"
+	grep -Eqx 'send(to)?-1-ENOMEM: refused system' "$SCRATCH/verdicts" # the reply
+	grep -Eqx 'send(to)?-1-EPIPE: refused client-left' "$SCRATCH/verdicts"
 }
 
 @test "CONNECT by name, with an identity to be asked for" {
@@ -144,10 +144,10 @@ in_lab() {
 
 @test "a shortage that lasts" {
 	require strace
-	CALLS='accept4?|connect|fcntl|mmap|recvfrom|sendto|socket' LASTING=+ ONLY='EMFILE|ENOMEM' sweep bind "${SERVER[@]}"
+	CALLS='accept4?|connect|fcntl|mmap|recv(from)?|send(to)?|socket' LASTING=+ ONLY='EMFILE|ENOMEM' sweep bind "${SERVER[@]}"
 	grep -Eqx 'accept4?-1-EMFILE: refused system' "$SCRATCH/verdicts"
 	rm -r "$SCRATCH/traces"
-	CALLS='connect|fcntl|mmap|recvfrom|sendto|socket' LASTING=+ ONLY='EMFILE|ENOMEM' sweep connect "${SERVER[@]}"
+	CALLS='connect|fcntl|mmap|recv(from)?|send(to)?|socket' LASTING=+ ONLY='EMFILE|ENOMEM' sweep connect "${SERVER[@]}"
 	grep -q 'refused system$' "$SCRATCH/verdicts"
 }
 
@@ -156,7 +156,7 @@ in_lab() {
 	logged() {
 		start logd "$TOOLS/logd" "$SCRATCH/log"
 		port_of logd
-		CALLS='socket|connect|sendto|close|fcntl|openat' sweep silent "$BIN" -l syslog -a "$LIST"
+		CALLS='socket|connect|send(to)?|close|fcntl|openat' sweep silent "$BIN" -l syslog -a "$LIST"
 		stop logd
 	}
 	in_lab logged

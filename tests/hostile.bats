@@ -88,7 +88,7 @@ listeners_are() {
 }
 
 processes() {
-	pgrep -xc socks4-stdio || :
+	pgrep -c '^socks4-stdio' || :
 }
 
 # sessions_are COUNT: so many, and no other process, connection, listener or unit than before

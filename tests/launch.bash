@@ -11,7 +11,8 @@ TOOLS=$TESTS/bin
 EXAMPLES=$TESTS/../examples
 BIN=$(realpath -m "${BIN:-$TESTS/../socks4-stdio}")
 LAB=${LAB:-$TESTS/lab}
-export BIN TOOLS EXAMPLES
+SLOW=${SLOW:-1} # as in helper.bash
+export BIN TOOLS EXAMPLES SLOW
 
 # daemon PACKAGE PROGRAM: set DAEMON to the program's path. Packages that exclude each other, or that nobody wants to have
 # installed, are unpacked into a cache instead; what is missing there is fetched from the distribution.
@@ -122,7 +123,7 @@ web() {
 }
 
 wait_for() {
-	local end=$((SECONDS + 30))
+	local end=$((SECONDS + 30 * SLOW))
 	until "$@"; do
 		if [ "$SECONDS" -gt "$end" ]; then
 			echo "waited in vain for: $*" >&2
@@ -179,7 +180,10 @@ hold() {
 	on client bash -c "$(declare -f hold_sessions wait_for); hold_sessions $1" \
 		>"$SCRATCH/held" 2>"$SCRATCH/held.err" &
 	HOLDER=$!
-	wait_for test -e "$SCRATCH/holding"
+	until [ -e "$SCRATCH/holding" ]; do
+		kill -0 "$HOLDER"
+		read -r -t 0.02 <> <(:) || :
+	done
 }
 
 held() {
@@ -193,7 +197,7 @@ hold_sessions() {
 		fds+=("$fd")
 		printf '\x04\x01\x00\x50\xcb\x00\x71\x50\x00' >&"$fd" || :
 		# A reply is a NUL, the code, and six NULs.
-		if read -r -t 5 -d '' -u "$fd" _ && read -r -t 5 -d '' -u "$fd" code; then
+		if read -r -t $((5 * SLOW)) -d '' -u "$fd" _ && read -r -t $((5 * SLOW)) -d '' -u "$fd" code; then
 			printf '%d\n' "'$code"
 		else
 			echo -
@@ -223,7 +227,7 @@ bind_session() {
 	local reply fd
 	exec {fd}<>/dev/tcp/10.1.0.1/1080
 	printf '\x04\x02\x00\x00\xcb\x00\x71\x50\x00' >&"$fd"
-	reply=$(timeout 5 head -c 8 <&"$fd" | od -An -tu1)
+	reply=$(timeout $((5 * SLOW)) head -c 8 <&"$fd" | od -An -tu1)
 	# shellcheck disable=SC2086 # split into bytes
 	set -- $reply
 	[ "$2" = 90 ] || {
@@ -232,11 +236,11 @@ bind_session() {
 	}
 	echo $(($3 * 256 + $4)) >"$SCRATCH/bind-port.new"
 	mv "$SCRATCH/bind-port.new" "$SCRATCH/bind-port"
-	reply=$(timeout 10 head -c 8 <&"$fd" | od -An -tu1)
+	reply=$(timeout $((10 * SLOW)) head -c 8 <&"$fd" | od -An -tu1)
 	# shellcheck disable=SC2086
 	set -- $reply
 	echo "second reply $2 from $5.$6.$7.$8"
-	timeout 10 cat <&"$fd"
+	timeout $((10 * SLOW)) cat <&"$fd"
 }
 
 # identd_up USER: answer so for every connection of the client

@@ -63,7 +63,7 @@ phase() {
 
 # nobody_left: neither the program nor its child is there
 nobody_left() {
-	! pgrep -x "$(basename "$BIN" | cut -c1-15)" >/dev/null
+	! pgrep '^socks4-stdio' >/dev/null
 }
 
 # --- the race ---

@@ -122,7 +122,7 @@ permitted_and_denied() {
 		on client ssh -l bob www.example.org 'echo up; cat' <"$SCRATCH/input" >"$SCRATCH/up" &
 		exec 9>"$SCRATCH/input"
 		wait_for test -s "$SCRATCH/up"
-		[ "$(pgrep -c -x socks4-stdio)" = 1 ]
+		[ "$(pgrep -c '^socks4-stdio')" = 1 ]
 		exec 9>&-
 		wait "$!"
 	}

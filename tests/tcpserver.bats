@@ -20,7 +20,7 @@ session() {
 	[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
 	wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
 	hold 17
-	[ "$(stat -c %U "/proc/$(pgrep -n -x socks4-stdio)")" = nobody ]
+	[ "$(stat -c %U "/proc/$(pgrep -n '^socks4-stdio')")" = nobody ]
 }
 
 @test "tcpserver of ucspi-tcp serves sessions" {
