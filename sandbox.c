@@ -106,19 +106,17 @@ static const unsigned char verdicts[] = {
 	/* moving bytes */
 	[SYS_read] = ALLOW,
 	[SYS_write] = ALLOW,
-	[SYS_readv] = ALLOW,
-	[SYS_writev] = ALLOW,
 	[SYS_recvfrom] = ALLOW,
 	[SYS_sendto] = IF_TO_PEER,
 #ifdef SYS_poll
 	[SYS_poll] = ALLOW,
-#endif
+#else
 	[SYS_ppoll] = ALLOW,
+#endif
 	[SYS_restart_syscall] = ALLOW, /* poll(2) after SIGSTOP and SIGCONT */
 	/* descriptors */
 	[SYS_shutdown] = ALLOW,
 	[SYS_close] = ALLOW,
-	[SYS_getsockopt] = ALLOW,
 	[SYS_setsockopt] = IF_LINGER,
 	[SYS_ioctl] = IF_QUEUE,
 	[SYS_fcntl] = IF_FLAGS,
@@ -127,12 +125,8 @@ static const unsigned char verdicts[] = {
 	[SYS_connect] = REFUSE,
 	/* memory */
 	[SYS_mmap] = IF_DATA,
-	[SYS_mprotect] = IF_DATA,
-	[SYS_mremap] = ALLOW,
 	[SYS_munmap] = ALLOW,
 	[SYS_madvise] = ALLOW,
-	[SYS_brk] = ALLOW,
-	[SYS_getrandom] = ALLOW, /* glibc's first malloc() */
 	/* time; where the vDSO has no clock to read */
 	[SYS_clock_gettime] = ALLOW,
 	/* the signal that ends a session, and its repetition */
@@ -140,8 +134,7 @@ static const unsigned char verdicts[] = {
 #ifdef SYS_alarm
 	[SYS_alarm] = ALLOW,
 #endif
-	[SYS_setitimer] = ALLOW,
-	[SYS_exit] = ALLOW,
+	[SYS_setitimer] = ALLOW, /* musl's alarm() */
 	[SYS_exit_group] = ALLOW,
 };
 

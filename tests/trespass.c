@@ -128,7 +128,14 @@ try_mprotect(void)
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	expect(page != MAP_FAILED);
-	(void)mprotect(page, 4096, PROT_READ | PROT_EXEC);
+	(void)mprotect(page, 4096, PROT_READ);
+}
+
+/* The heap: no room is needed that is not known before. */
+static void
+try_brk(void)
+{
+	(void)sbrk(1 << 20);
 }
 
 static void
@@ -175,16 +182,18 @@ expect_no_call(void)
 #endif
 }
 
-/* Memory, large and small, the clock where there is no vDSO, and what is left in a send queue. */
+/* A buffer, the clock where there is no vDSO, and what is left in a send queue. */
 static void
-expect_libc(void)
+expect_needs(void)
 {
 	struct timespec now;
 	int bytes;
-	char *memory = malloc(100), *more = realloc(memory, 1 << 20);
+	char *memory =
+	    mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	expect(more != NULL);
-	free(more);
+	expect(memory != MAP_FAILED);
+	memory[0] = 'x';
+	expect(munmap(memory, 1 << 20) == 0);
 	expect(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now) == 0);
 	expect(ioctl(STDIN_FILENO, TIOCOUTQ, &bytes) == 0);
 }
@@ -206,6 +215,7 @@ static const struct {
 	{ "sendto", try_sendto },
 	{ "mmap", try_mmap },
 	{ "mprotect", try_mprotect },
+	{ "brk", try_brk },
 	{ "unknown", try_unknown },
 #ifdef __x86_64__
 	{ "x32", try_x32 },
@@ -214,7 +224,7 @@ static const struct {
 	{ "socket", expect_socket },
 	{ "connect", expect_connect },
 	{ "no-call", expect_no_call },
-	{ "libc", expect_libc },
+	{ "needs", expect_needs },
 };
 
 bool
