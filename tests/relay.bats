@@ -317,6 +317,7 @@ reset_behind() {
 	# endpoint 2 never reads and goes on sending: that is no progress
 	run ! session tcp same fill 1 100 reset 2:trickle 100 0123456789abcdefghijklmnop
 	[[ $output == *'2:trickle: cannot send'* ]]
+	wait_for grep -q '^close' "$SCRATCH/log" # the peer has not waited for the end
 	closed '.* reason=reset'
 }
 
