@@ -29,7 +29,7 @@ HEADERS = acl.h aclrule.h address.h bind.h check.h client.h dial.h ident.h inter
 	log.h logline.h net.h options.h proxy.h relay.h resolve.h sandbox.h socks4.h text.h
 PLAIN = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd \
 	tests/bin/soak tests/bin/trial tests/bin/lossy tests/bin/crowd
-TOOLS = $(PLAIN) tests/bin/trespass tests/bin/short.so
+TOOLS = $(PLAIN) tests/bin/trespass tests/bin/fault.so
 
 all: socks4-stdio
 
@@ -99,9 +99,9 @@ tests/bin/trespass: tests/trespass.c sandbox.c $(OBJECTS)
 	$(CC) $(STANDARD) $(CFLAGS) $(LDFLAGS) -o $@ tests/trespass.c \
 	    $$(echo $(OBJECTS) | sed 's/sandbox\.o//')
 
-tests/bin/short.so: tests/short.c
+tests/bin/fault.so: tests/fault.c
 	mkdir -p tests/bin
-	$(CC) $(CFLAGS) -fPIC -shared -o $@ tests/short.c
+	$(CC) $(CFLAGS) -fPIC -shared -o $@ tests/fault.c
 
 # BIN=path tests another build; FILES='tests/acl.bats ...' only some of the suite.
 check: socks4-stdio build/static/socks4-stdio build/nosandbox/socks4-stdio tools

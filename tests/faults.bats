@@ -11,8 +11,9 @@ setup() {
 	echo 'permit from any' >"$LIST"
 	echo 'deny from any' >"$LIST.deny"
 	SERVER=("$BIN" -l stderr -a "$LIST")
+	export ASAN_OPTIONS=verify_asan_link_order=0
 	# under strace no leak can be looked for
-	export ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0
+	[ -n "${FAULTS-}" ] || ASAN_OPTIONS+=:detect_leaks=0
 }
 
 teardown() {
@@ -31,10 +32,11 @@ errors_of() {
 	read | recv | recvfrom | recvmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM EPIPE ;;
 	write | writev | send | sendto | sendmsg | sendmmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM ENOSPC EPIPE ;;
 	bind | listen | ioctl | shutdown) echo EAGAIN ENOMEM ;;
-	fcntl | fstat | newfstatat | statx | access | faccessat* | getpeername | getsockname | getsockopt | setsockopt) echo ENOMEM ;;
+	fcntl | fstat | newfstatat | lstat | statx | access | faccessat* | getpeername | getsockname | getsockopt | setsockopt) echo ENOMEM ;;
 	brk | mmap | mprotect | mremap | munmap | madvise | prctl | prlimit64 | setrlimit | getrlimit) echo ENOMEM ;;
+	getaddrinfo) echo ENOMEM ;;
 	kill | getrandom | uname | lseek) echo EAGAIN ;;
-	wait4 | waitid) echo EINTR ;;
+	wait4 | waitid | waitpid) echo EINTR ;;
 	esac
 }
 
@@ -56,20 +58,32 @@ excuses() {
 	[[ $2 != @(write|send|sendto) || $3 = EINTR ]] || printf "%s " -l -r # a line of the log or a refusal was in it
 }
 
+# traced TRACE [CALL NUMBER ERROR]: what starts a program so that its calls are written down, and the N-th of that name fails. It is
+# fault.so where $FAULTS names one: then calls into libc count, not the system's.
+traced() {
+	if [ -n "${FAULTS-}" ]; then
+		echo "env TRACE=$1 ${2:+FAULT=$2:$3:$4 }LD_PRELOAD=$FAULTS"
+	else
+		echo "strace -f -qq -o $1${2:+ -e trace=$2 -e inject=$2:error=$4:when=$3}"
+	fi
+}
+
 # sweep KIND COMMAND...: CALLS and ONLY, where set, are extended regular expressions of the calls and errors that are meant; LASTING=+ makes all calls
 # from the N-th on fail
 sweep() {
 	local kind=$1 call number error label
 	shift
 	mkdir "$SCRATCH/traces"
-	"$TOOLS/trial" -n whole "$kind" strace -f -qq -o "$SCRATCH/whole" "$@" >"$SCRATCH/expected" || fail "$(cat "$SCRATCH/expected")"
+	# shellcheck disable=SC2046 # words
+	"$TOOLS/trial" -n whole -t $((5 * SLOW)) "$kind" $(traced "$SCRATCH/whole") "$@" >"$SCRATCH/expected" ||
+		fail "$(cat "$SCRATCH/expected")"
 	calls "$SCRATCH/whole" | while read -r call number; do
 		[[ $call =~ ^(${CALLS:-.*})$ ]] || continue
 		for error in $(errors_of "$call"); do
 			[[ $error =~ ^(${ONLY:-.*})$ ]] || continue
 			label=$call-$number-$error
-			echo "$(excuses "$kind" "$call" "$error") -n $label $kind strace -f -qq -o $SCRATCH/traces/$label -e trace=$call" \
-				"-e inject=$call:error=$error:when=$number${LASTING-} $*"
+			echo "$(excuses "$kind" "$call" "$error") -n $label -t $((5 * SLOW)) $kind" \
+				"$(traced "$SCRATCH/traces/$label" "$call" "$number${LASTING-}" "$error") $*"
 		done
 	done >"$SCRATCH/sessions"
 	xargs -P 4 -L 1 "$TOOLS/trial" <"$SCRATCH/sessions" >"$SCRATCH/verdicts" || fail "$(grep -A 4 WRONG "$SCRATCH/verdicts")"
@@ -83,7 +97,7 @@ in_lab() {
 	{
 		printf '. %q\nset -eE\ntrap %q ERR\n' "$TESTS/helper.bash" "echo failed: \$BASH_COMMAND >&2"
 		declare -p LIST SERVER
-		declare -f calls errors_of excuses sweep "$1"
+		declare -f calls errors_of excuses sweep traced "$1"
 		echo "$1"
 	} >"$SCRATCH/inside"
 	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
@@ -167,9 +181,9 @@ in_lab() {
 	local kind
 	for kind in connect bind pipes; do
 		for SHORT in 1 8 4095; do
-			"$TOOLS/trial" -n "$kind" "$kind" env SHORT="$SHORT" LD_PRELOAD="$TOOLS/short.so" "${SERVER[@]}" >"$SCRATCH/verdict"
+			"$TOOLS/trial" -n "$kind" -t $((5 * SLOW)) "$kind" env SHORT="$SHORT" LD_PRELOAD="${FAULTS:-$TOOLS/fault.so}" "${SERVER[@]}" >"$SCRATCH/verdict"
 			[ "$(cat "$SCRATCH/verdict")" = "$kind: granted, eof" ]
-			"$TOOLS/trial" -n client client env SHORT="$SHORT" LD_PRELOAD="$TOOLS/short.so" \
+			"$TOOLS/trial" -n client -t $((5 * SLOW)) client env SHORT="$SHORT" LD_PRELOAD="${FAULTS:-$TOOLS/fault.so}" \
 				"$BIN" -l stderr -c 127.0.0.1:@ -u me 203.0.113.5 4660 >"$SCRATCH/verdict"
 			[ "$(cat "$SCRATCH/verdict")" = 'client: served' ]
 		done

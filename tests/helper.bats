@@ -356,3 +356,21 @@ sigpipe_is_default='^SigIgn:.*[02468ace][0-9a-f]{3}$'
 	grep -q 'tag: one$' messages
 	[ "$(wc -l <messages)" -eq 2 ]
 }
+
+# ---- fault.so ----
+
+@test "fault.so: calls of socks4-stdio alone fall short, fail, and are written down" {
+	ln -s "$(command -v head)" socks4-stdio
+	export LD_PRELOAD=$TOOLS/fault.so
+	[ "$(printf hello | TRACE=$PWD/whole ./socks4-stdio -c 5)" = hello ]
+	[ "$(grep -c ' read(0' whole)" -eq 1 ]
+	[ "$(printf hello | SHORT=2 TRACE=$PWD/short ./socks4-stdio -c 5)" = hello ]
+	[ "$(grep -c ' read(0' short)" -eq 3 ]
+	[ "$(printf hello | SHORT=2 FAULT=read:3:EPIPE TRACE=$PWD/third ./socks4-stdio -c 5 2>error)" = hell ]
+	grep -q 'Broken pipe' error
+	[ "$(grep -c ' read(0.*(INJECTED)$' third)" -eq 1 ]
+	[ "$(printf hello | FAULT=read:1+:ENOMEM ./socks4-stdio -c 5 2>error)" = '' ]
+	grep -q 'Cannot allocate memory' error
+	[ "$(printf hello | SHORT=2 FAULT=read:1:ENOMEM TRACE=$PWD/other head -c 5)" = hello ]
+	[ ! -e other ]
+}

@@ -12,7 +12,8 @@ EXAMPLES=$TESTS/../examples
 BIN=$(realpath -m "${BIN:-$TESTS/../socks4-stdio}")
 LAB=${LAB:-$TESTS/lab}
 SLOW=${SLOW:-1} # as in helper.bash
-export BIN TOOLS EXAMPLES SLOW
+LIMIT=$((256 / SLOW)) # of sessions in all, in the examples: slow builds are large, too
+export BIN TOOLS EXAMPLES SLOW LIMIT
 
 # daemon PACKAGE PROGRAM: set DAEMON to the program's path. Packages that exclude each other, or that nobody wants to have
 # installed, are unpacked into a cache instead; what is missing there is fetched from the distribution.
@@ -47,17 +48,19 @@ in_lab() {
 	SCRATCH=$BATS_TEST_TMPDIR "$LAB" bash -c "$(scenario "$@")" 3>&-
 }
 
-# in_boot FUNCTION...: likewise on a machine that systemd has booted, with the units of examples/systemd
+# in_boot FUNCTION...: likewise on a machine that systemd has booted, with the units of examples/systemd; $DROP_IN, where set, is a
+# file that loosens the service for a build that needs more
 in_boot() {
-	SCRATCH=$BATS_TEST_TMPDIR "$TESTS/boot-systemd" -b "$BIN=/usr/local/sbin/socks4-stdio" \
+	SCRATCH=$BATS_TEST_TMPDIR BOOT_LIMIT=${BOOT_LIMIT:-$((60 * SLOW))} "$TESTS/boot-systemd" -b "$BIN=/usr/local/sbin/socks4-stdio" \
 		-b "$EXAMPLES/socks4-stdio.acl=/etc/socks4-stdio.acl" \
 		-b "$EXAMPLES/systemd/socks4-stdio.socket=/etc/systemd/system/socks4-stdio.socket" \
 		-b "$EXAMPLES/systemd/socks4-stdio@.service=/etc/systemd/system/socks4-stdio@.service" \
+		${DROP_IN:+-b "$DROP_IN=/etc/systemd/system/socks4-stdio@.service.d/test.conf"} \
 		bash -c "$(scenario "$@")" 3>&-
 }
 
 scenario() {
-	printf '. %q\n' "$TESTS/launch.bash"
+	printf 'SLOW=%q\n. %q\n' "$SLOW" "$TESTS/launch.bash"
 	declare -f "$@"
 	cat <<-'END'
 		set -eE
