@@ -56,6 +56,8 @@ look_up(const char *name, int family, struct message *message)
 		    is_welcome(&found.address, family, message->addresses, message->count))
 			message->addresses[message->count++] = found.address;
 	}
+	if (status == 0)
+		freeaddrinfo(list);
 }
 
 static void
