@@ -1,10 +1,10 @@
 /*
- * fault.so, for LD_PRELOAD: makes the calls of socks4-stdio into libc fall short, fail, or be
- * written down, as SHORT, FAULT and TRACE say (tests/README.md). It is for builds to which
- * strace(1) does not go: valgrind makes system calls of its own.
+ * fault.so, for LD_PRELOAD: makes calls into libc fall short, fail, or be written down, as SHORT,
+ * FAULT and TRACE say (tests/README.md). FAULT and TRACE stand in for strace(1) where calls would
+ * count that valgrind makes.
  */
-#define _DEFAULT_SOURCE /* madvise(), syscall(); with _GNU_SOURCE bind() would have another type   \
-			 */
+/* madvise(), syscall(); with _GNU_SOURCE bind() would have another type */
+#define _DEFAULT_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -50,13 +50,6 @@ static const struct {
 	{ "EPIPE", EPIPE },
 };
 
-/* Shells and valgrind are started with the same variables. */
-static bool
-is_program(void)
-{
-	return strcmp(program_invocation_short_name, "socks4-stdio") == 0;
-}
-
 /* Not by the calls that are watched here. */
 static void
 trace(const char *path, const char *call, long first, bool fails)
@@ -66,7 +59,7 @@ trace(const char *path, const char *call, long first, bool fails)
 	    first, fails ? " (INJECTED)" : "");
 	long fd = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT, 0644);
 
-	syscall(SYS_write, fd, line, length);
+	syscall(SYS_write, fd, line, (size_t)length);
 	syscall(SYS_close, fd);
 }
 
@@ -91,14 +84,15 @@ planned(const char *fault, const char *call, unsigned long number)
 	abort();
 }
 
-/* Whether this call is to fail, by errno. */
+/* Whether this call is to fail, by errno. Shells on the way have the same variables: not theirs. */
 static bool
 fails(const char *call, struct count *count, long first)
 {
 	const char *path = getenv("TRACE"), *fault = getenv("FAULT");
 	int before = errno, error;
 
-	if ((path == NULL && fault == NULL) || !is_program())
+	if ((path == NULL && fault == NULL) ||
+	    strcmp(program_invocation_short_name, "socks4-stdio") != 0)
 		return false;
 	if (count->process != getpid())
 		*count = (struct count){ .process = getpid() };
@@ -115,11 +109,10 @@ most(int fd, size_t length)
 	const char *text = getenv("SHORT");
 	size_t limit = text != NULL ? strtoul(text, NULL, 10) : length;
 
-	return fd != STDERR_FILENO && length > limit && is_program() ? limit : length;
+	return fd != STDERR_FILENO && length > limit ? limit : length;
 }
 
-/* The wrapper of a call that returns -1 when it fails; for getaddrinfo() that is an error as well.
- */
+/* Wraps a call that returns -1 when it fails; for getaddrinfo() that is an error, too. */
 #define WRAP(type, call, parameters, first, arguments)                                             \
 	type call parameters                                                                       \
 	{                                                                                          \
@@ -179,7 +172,6 @@ WRAP(pid_t, fork, (void), 0, ())
 WRAP(pid_t, waitpid, (pid_t child, int *status, int options), child, (child, status, options))
 WRAP(int, kill, (pid_t process, int number), process, (process, number))
 WRAP(int, fstat, (int fd, struct stat *status), fd, (fd, status))
-WRAP(int, lstat, (const char *path, struct stat *status), path, (path, status))
 WRAP(void *, mmap, (void *address, size_t size, int protection, int flags, int fd, off_t offset),
     fd, (address, size, protection, flags, fd, offset))
 WRAP(int, munmap, (void *address, size_t size), size, (address, size))

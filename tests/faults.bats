@@ -12,8 +12,11 @@ setup() {
 	echo 'deny from any' >"$LIST.deny"
 	SERVER=("$BIN" -l stderr -a "$LIST")
 	export ASAN_OPTIONS=verify_asan_link_order=0
-	# under strace no leak can be looked for
-	[ -n "${FAULTS-}" ] || ASAN_OPTIONS+=:detect_leaks=0
+	PRELOAD=()
+	if [ -z "${FAULTS-}" ]; then
+		ASAN_OPTIONS+=:detect_leaks=0 # under strace none can be looked for
+		PRELOAD=(LD_PRELOAD="$TOOLS/fault.so")
+	fi
 }
 
 teardown() {
@@ -32,7 +35,7 @@ errors_of() {
 	read | recv | recvfrom | recvmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM EPIPE ;;
 	write | writev | send | sendto | sendmsg | sendmmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM ENOSPC EPIPE ;;
 	bind | listen | ioctl | shutdown) echo EAGAIN ENOMEM ;;
-	fcntl | fstat | newfstatat | lstat | statx | access | faccessat* | getpeername | getsockname | getsockopt | setsockopt) echo ENOMEM ;;
+	fcntl | fstat | newfstatat | statx | access | faccessat* | getpeername | getsockname | getsockopt | setsockopt) echo ENOMEM ;;
 	brk | mmap | mprotect | mremap | munmap | madvise | prctl | prlimit64 | setrlimit | getrlimit) echo ENOMEM ;;
 	getaddrinfo) echo ENOMEM ;;
 	kill | getrandom | uname | lseek) echo EAGAIN ;;
@@ -58,11 +61,11 @@ excuses() {
 	[[ $2 != @(write|send|sendto) || $3 = EINTR ]] || printf "%s " -l -r # a line of the log or a refusal was in it
 }
 
-# traced TRACE [CALL NUMBER ERROR]: what starts a program so that its calls are written down, and the N-th of that name fails. It is
-# fault.so where $FAULTS names one: then calls into libc count, not the system's.
+# traced TRACE [CALL NUMBER ERROR]: what starts the program so that its calls are written down, and the N-th of that name fails: strace, or
+# under $FAULTS fault.so, which $BIN brings along. Then calls into libc count, not the system's.
 traced() {
 	if [ -n "${FAULTS-}" ]; then
-		echo "env TRACE=$1 ${2:+FAULT=$2:$3:$4 }LD_PRELOAD=$FAULTS"
+		echo "env TRACE=$1 ${2:+FAULT=$2:$3:$4}"
 	else
 		echo "strace -f -qq -o $1${2:+ -e trace=$2 -e inject=$2:error=$4:when=$3}"
 	fi
@@ -103,8 +106,12 @@ in_lab() {
 	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
 }
 
+need_tracer() {
+	[ -n "${FAULTS-}" ] || require strace
+}
+
 @test "CONNECT by address" {
-	require strace
+	need_tracer
 	sweep connect "${SERVER[@]}"
 	grep -q 'granted, eof$' "$SCRATCH/verdicts"
 	grep -q 'refused system$' "$SCRATCH/verdicts"
@@ -114,7 +121,7 @@ in_lab() {
 }
 
 @test "CONNECT by name, with an identity to be asked for" {
-	require strace
+	need_tracer
 	named() {
 		start dnsd "$TOOLS/dnsd" 'trial.test A 127.0.0.1' 'trial.test AAAA ::1'
 		port_of dnsd
@@ -127,7 +134,7 @@ in_lab() {
 }
 
 @test "BIND" {
-	require strace
+	need_tracer
 	sweep bind "${SERVER[@]}"
 	grep -q 'granted, eof$' "$SCRATCH/verdicts"
 	grep -q 'refused bind-failed$' "$SCRATCH/verdicts"
@@ -136,7 +143,7 @@ in_lab() {
 }
 
 @test "a refusal" {
-	require strace
+	need_tracer
 	sweep connect "${SERVER[@]}" -a "$LIST.deny"
 	grep -q 'refused denied$' "$SCRATCH/verdicts"
 	grep -q 'refused broken-list$' "$SCRATCH/verdicts"
@@ -144,20 +151,20 @@ in_lab() {
 }
 
 @test "CONNECT on pipes, as under ssh" {
-	require strace
+	need_tracer
 	sweep pipes "${SERVER[@]}"
 	grep -q 'granted, eof$' "$SCRATCH/verdicts"
 }
 
 @test "the client" {
-	require strace
+	need_tracer
 	sweep client "$BIN" -l stderr -v -c 127.0.0.1:@ -u me 203.0.113.5 4660
 	grep -q 'served$' "$SCRATCH/verdicts"
 	grep -q 'failed$' "$SCRATCH/verdicts"
 }
 
 @test "a shortage that lasts" {
-	require strace
+	need_tracer
 	CALLS='accept4?|connect|fcntl|mmap|recv(from)?|send(to)?|socket' LASTING=+ ONLY='EMFILE|ENOMEM' sweep bind "${SERVER[@]}"
 	grep -Eqx 'accept4?-1-EMFILE: refused system' "$SCRATCH/verdicts"
 	rm -r "$SCRATCH/traces"
@@ -166,11 +173,11 @@ in_lab() {
 }
 
 @test "a log that goes to syslog" {
-	require strace
+	need_tracer
 	logged() {
 		start logd "$TOOLS/logd" "$SCRATCH/log"
 		port_of logd
-		CALLS='socket|connect|send(to)?|close|fcntl|openat' sweep silent "$BIN" -l syslog -a "$LIST"
+		CALLS='socket|connect|send(to)?|write|poll|close|fcntl|open(at)?' sweep silent "$BIN" -l syslog -a "$LIST"
 		stop logd
 	}
 	in_lab logged
@@ -181,9 +188,9 @@ in_lab() {
 	local kind
 	for kind in connect bind pipes; do
 		for SHORT in 1 8 4095; do
-			"$TOOLS/trial" -n "$kind" -t $((5 * SLOW)) "$kind" env SHORT="$SHORT" LD_PRELOAD="${FAULTS:-$TOOLS/fault.so}" "${SERVER[@]}" >"$SCRATCH/verdict"
+			"$TOOLS/trial" -n "$kind" -t $((5 * SLOW)) "$kind" env SHORT="$SHORT" "${PRELOAD[@]}" "${SERVER[@]}" >"$SCRATCH/verdict"
 			[ "$(cat "$SCRATCH/verdict")" = "$kind: granted, eof" ]
-			"$TOOLS/trial" -n client -t $((5 * SLOW)) client env SHORT="$SHORT" LD_PRELOAD="${FAULTS:-$TOOLS/fault.so}" \
+			"$TOOLS/trial" -n client -t $((5 * SLOW)) client env SHORT="$SHORT" "${PRELOAD[@]}" \
 				"$BIN" -l stderr -c 127.0.0.1:@ -u me 203.0.113.5 4660 >"$SCRATCH/verdict"
 			[ "$(cat "$SCRATCH/verdict")" = 'client: served' ]
 		done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Hostile clients in numbers, against examples/xinetd and examples/systemd: floods of one address and of many, requests that
 # never end, BINDs that nobody calls. Meanwhile honest sessions go on, and nothing remains afterwards. Where sessions are slow
-# they are large too (tests/memcheck): crowds, and what the examples let in, are smaller then by as much.
+# they are large too (tests/memcheck): what the examples let in, and the crowds that would fill it, are smaller then by as much.
 
 setup() {
 	load launch
@@ -178,8 +178,8 @@ common=(crowds_up start ended crowd leave honest honestly_done connections_are l
 		before=$(memory)
 		honest long siege relief
 		wait_for test -e "$SCRATCH/long-ready"
-		start slow client "$TOOLS/crowd" -n "$all" -j $((120 / SLOW)) -a 20 -r 200 slow 10.1.1.1 10.1.0.1 1080
-		start bind client "$TOOLS/crowd" -n "$all" -j $((120 / SLOW)) -a 20 -r 200 bind 10.1.1.21 10.1.0.1 1080
+		start slow client "$TOOLS/crowd" -n "$all" -j $(((LIMIT - 16) / 2)) -a 20 -r 200 slow 10.1.1.1 10.1.0.1 1080
+		start bind client "$TOOLS/crowd" -n "$all" -j $(((LIMIT - 16) / 2)) -a 20 -r 200 bind 10.1.1.21 10.1.0.1 1080
 		touch "$SCRATCH/siege"
 		[ "$(fetch)" = hello ]
 		wait_for grep -x "$all rejected" "$SCRATCH/slow"
