@@ -29,7 +29,7 @@ HEADERS = acl.h aclrule.h address.h bind.h check.h client.h dial.h ident.h inter
 	log.h logline.h net.h options.h proxy.h relay.h resolve.h sandbox.h socks4.h text.h
 PLAIN = tests/bin/serve tests/bin/peer tests/bin/dnsd tests/bin/logd tests/bin/oddfd \
 	tests/bin/soak tests/bin/trial tests/bin/lossy tests/bin/crowd
-TOOLS = $(PLAIN) tests/bin/trespass tests/bin/fault.so
+TOOLS = $(PLAIN) tests/bin/trespass tests/bin/openbsd tests/bin/freebsd tests/bin/fault.so
 
 all: socks4-stdio
 
@@ -98,6 +98,19 @@ tests/bin/trespass: tests/trespass.c sandbox.c $(OBJECTS)
 	mkdir -p tests/bin
 	$(CC) $(STANDARD) $(CFLAGS) $(LDFLAGS) -o $@ tests/trespass.c \
 	    $$(echo $(OBJECTS) | sed 's/sandbox\.o//')
+
+# The program with the BSDs' sandbox, and with what their kernels would say to it.
+BSD = -U__linux__ -Itests/bsd -include tests/bsd/pledge.h
+
+tests/bin/openbsd: tests/bsd/bsd.c sandbox.c relay.c $(OBJECTS)
+	mkdir -p tests/bin
+	$(CC) $(STANDARD) $(CFLAGS) $(LDFLAGS) $(BSD) -D__OpenBSD__ -o $@ tests/bsd/bsd.c sandbox.c relay.c \
+	    $$(echo $(OBJECTS) | sed 's/sandbox\.o//; s/relay\.o//')
+
+tests/bin/freebsd: tests/bsd/bsd.c sandbox.c relay.c $(OBJECTS)
+	mkdir -p tests/bin
+	$(CC) $(STANDARD) $(CFLAGS) $(LDFLAGS) $(BSD) -D__FreeBSD__ -o $@ tests/bsd/bsd.c sandbox.c relay.c \
+	    $$(echo $(OBJECTS) | sed 's/sandbox\.o//; s/relay\.o//')
 
 tests/bin/fault.so: tests/fault.c
 	mkdir -p tests/bin

@@ -36,6 +36,7 @@ static bool journal; /* standard error is the journal stream */
 static bool quiet, verbose;
 static unsigned long long pid;
 static int syslogd = -1; /* connected to it */
+static bool confined;	 /* by the sandbox */
 
 /* True where fd 2 is the stream that systemd says it has connected to the journal. */
 static bool
@@ -70,12 +71,15 @@ log_start(enum log_place where, bool only_errors, bool phases)
 		pid = (unsigned long long)getpid(); /* while we may ask */
 }
 
-/* Connects to syslogd, anew where it was connected before. */
+/* Connects to syslogd, anew where it was connected before; not in the sandbox, where some systems
+ * would end us for the try. */
 static bool
 reach_syslogd(void)
 {
 	const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = _PATH_LOG };
 
+	if (confined)
+		return false;
 	if (syslogd != -1)
 		close(syslogd);
 	syslogd = socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -151,8 +155,7 @@ write_line(int fd, const struct text *line, size_t most)
 	return 0;
 }
 
-/* Not by syslog(3), which knows no limit and waits for ever for a syslogd that is stuck. One that
- * was restarted is reached anew, which the sandbox does not let happen. */
+/* Not by syslog(3), which knows no limit and waits for ever for a syslogd that is stuck. */
 static void
 send_to_syslogd(const struct text *line)
 {
@@ -221,6 +224,7 @@ tell_text(int priority, const char *text)
 void
 log_open(const struct log_record *record)
 {
+	confined = !record->no_sandbox;
 	tell(LOG_INFO, &(struct logline_event){ .word = "open", .record = record });
 }
 

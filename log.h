@@ -39,6 +39,7 @@ void log_start(enum log_place place, bool quiet, bool verbose);
 /* Connects to syslog now, with all that libc needs later (the sandbox comes next). */
 void log_ready(void);
 
+/* From here on no_sandbox says whether syslog can be reached anew. */
 void log_open(const struct log_record *record);
 void log_close(
     const struct log_record *record, const struct log_totals *totals, const char *reason);

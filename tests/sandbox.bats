@@ -30,6 +30,11 @@ each_build() {
 	done
 }
 
+# everywhere FUNCTION: and with the BSDs' sandboxes, as far as tests/bsd knows them
+everywhere() {
+	BUILDS="$BUILDS $TOOLS/openbsd $TOOLS/freebsd" each_build "$@"
+}
+
 # session WORD... [-- OPTION...]: a CONNECT to endpoint 2; what it logs to stderr is appended to $SCRATCH/log
 session() {
 	local words=()
@@ -85,7 +90,7 @@ in_lab() {
 	{
 		printf '. %q\nset -eE\ntrap %q ERR\n' "$TESTS/helper.bash" "echo failed: \$BASH_COMMAND >&2"
 		declare -p LIST BUILDS granted goodbye
-		declare -f each_build held go limit_of limited state descriptors syslog_up syslog_down "$@"
+		declare -f each_build everywhere held go limit_of limited state descriptors syslog_up syslog_down "$@"
 		printf '%s\n' "${!#}"
 	} >"$SCRATCH/inside"
 	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
@@ -225,9 +230,28 @@ files() {
 		[[ $(tail -n 1 "$SCRATCH/after") == *'close cmd=connect'*reason=eof ]]
 	}
 	all() {
-		each_build restarted
+		everywhere restarted
 	}
 	in_lab restarted all
+}
+
+@test "without a sandbox a restarted syslogd is reached anew" {
+	reached() {
+		syslog_up before
+		held -l syslog
+		syslog_down
+		syslog_up after
+		go
+		syslog_down
+		[[ $(cat "$SCRATCH/before") == *'open cmd=connect'*sandbox=none ]]
+		[ "$(wc -l <"$SCRATCH/after")" -eq 1 ]
+		[[ $(cat "$SCRATCH/after") == *'close cmd=connect'*reason=eof ]]
+	}
+	all() {
+		BUILDS="$TOOLS/openbsd $TOOLS/freebsd"
+		BSD_FAILS=1 each_build reached
+	}
+	in_lab reached all
 }
 
 @test "a session without a syslogd goes on, also when one comes up" {
@@ -239,7 +263,7 @@ files() {
 		[ ! -s "$SCRATCH/log" ]
 	}
 	all() {
-		each_build absent
+		everywhere absent
 	}
 	in_lab absent all
 }
@@ -265,14 +289,24 @@ files() {
 	each_build without
 }
 
-@test "with seccomp no line says anything of it" {
+@test "without pledge(2) and without Capsicum the open line says so, and the session is unharmed" {
+	BUILDS="$TOOLS/openbsd $TOOLS/freebsd"
+	without() {
+		rm -f "$SCRATCH/log"
+		session send x 2:expect x "${goodbye[@]}" -- -l stderr
+		grep -Eq '^open cmd=connect .* rule=[^ ]* sandbox=none$' "$SCRATCH/log"
+	}
+	BSD_FAILS=1 each_build without
+}
+
+@test "with a sandbox no line says anything of it" {
 	silent() {
 		rm -f "$SCRATCH/log"
 		session send x 2:expect x "${goodbye[@]}" -- -l stderr -v
 		[ "$(wc -l <"$SCRATCH/log")" -eq 2 ]
 		[ "$(grep -c sandbox "$SCRATCH/log")" -eq 0 ]
 	}
-	each_build silent
+	everywhere silent
 }
 
 @test "a tracer may take calls away during the relay" {
@@ -305,7 +339,7 @@ files() {
 		session pump-duplex 1 2 16M 1 2 0 shutdown 2:expect-eof 2:send rest expect rest 2:close expect-eof -- -l stderr
 		grep -q '^close .* up=16777216 down=16777220 secs=[^ ]* reason=eof$' "$SCRATCH/log"
 	}
-	each_build duplex
+	everywhere duplex
 }
 
 @test "a reset, a signal and the idle limit" {
@@ -316,5 +350,5 @@ files() {
 		session send x 2:expect x expect-reset 2:expect-reset expect-exit 0 -- -l stderr -w idle=1
 		[ "$(sed -n 's/^close .* reason=//p' "$SCRATCH/log" | tr '\n' ' ')" = 'reset signal idle ' ]
 	}
-	each_build abnormal
+	everywhere abnormal
 }

@@ -1,0 +1,1 @@
+int pledge(const char *, const char *);

@@ -1,0 +1,1 @@
+int cap_enter(void);
