@@ -13,13 +13,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/capsicum.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "pledge.h"
+#include "sys/capsicum.h"
 
 #ifndef RTLD_NEXT
 #define RTLD_NEXT ((void *)-1L)
