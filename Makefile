@@ -100,14 +100,14 @@ tests/bin/trespass: tests/trespass.c sandbox.c $(OBJECTS)
 	    $$(echo $(OBJECTS) | sed 's/sandbox\.o//')
 
 # The program with the BSDs' sandbox, and with what their kernels would say to it.
-BSD = -U__linux__ -Itests/bsd -include tests/bsd/pledge.h
+BSD = -U__linux__ -idirafter tests/bsd -include tests/bsd/pledge.h
 
-tests/bin/openbsd: tests/bsd/bsd.c sandbox.c relay.c $(OBJECTS)
+tests/bin/openbsd: tests/bsd/bsd.c tests/bsd/pledge.h sandbox.c relay.c $(OBJECTS)
 	mkdir -p tests/bin
 	$(CC) $(STANDARD) $(CFLAGS) $(LDFLAGS) $(BSD) -D__OpenBSD__ -o $@ tests/bsd/bsd.c sandbox.c relay.c \
 	    $$(echo $(OBJECTS) | sed 's/sandbox\.o//; s/relay\.o//')
 
-tests/bin/freebsd: tests/bsd/bsd.c sandbox.c relay.c $(OBJECTS)
+tests/bin/freebsd: tests/bsd/bsd.c tests/bsd/pledge.h sandbox.c relay.c $(OBJECTS)
 	mkdir -p tests/bin
 	$(CC) $(STANDARD) $(CFLAGS) $(LDFLAGS) $(BSD) -D__FreeBSD__ -o $@ tests/bsd/bsd.c sandbox.c relay.c \
 	    $$(echo $(OBJECTS) | sed 's/sandbox\.o//; s/relay\.o//')

@@ -159,10 +159,32 @@ put_six(struct text *text, const unsigned char *octets)
 	}
 }
 
+/* NULL where it has none. The system is asked once: in the sandbox it could not be. */
+static const char *
+interface_name(unsigned scope)
+{
+	static struct {
+		unsigned scope; /* 0: free */
+		char name[IF_NAMESIZE];
+	} known[2]; /* a session has two ends */
+	size_t i = 0;
+
+	while (
+	    known[i].scope != scope && known[i].scope != 0 && i + 1 < sizeof known / sizeof *known)
+		i++;
+	if (known[i].scope != scope) {
+		known[i].scope = 0;
+		if (if_indextoname(scope, known[i].name) == NULL)
+			return NULL;
+		known[i].scope = scope;
+	}
+	return known[i].name;
+}
+
 const char *
 address_print(const struct address *address, char *text)
 {
-	char name[IF_NAMESIZE];
+	const char *interface = address->scope != 0 ? interface_name(address->scope) : NULL;
 	struct text whole;
 
 	text_start(&whole, text, ADDRESS_TEXT);
@@ -170,8 +192,8 @@ address_print(const struct address *address, char *text)
 		put_six(&whole, address->octets);
 	else
 		put_four(&whole, address->octets);
-	if (address->scope != 0 && if_indextoname(address->scope, name) != NULL)
-		text_put_all(&whole, "%", name);
+	if (interface != NULL)
+		text_put_all(&whole, "%", interface);
 	return text;
 }
 

@@ -352,7 +352,7 @@ relay(struct client *c)
 
 	net_prepare(in, out);
 	relay_arm(in, out, c->remote);
-	log_ready();
+	log_ready(&c->record);
 	c->record.no_sandbox = !sandbox_enter(c->standard);
 	log_open(&c->record);
 	relay_run(in, out, c->remote, room, sizeof room, 0, c->options->limits.idle, &result);

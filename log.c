@@ -11,6 +11,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "log.h"
 #include "logline.h"
 #include "net.h"
@@ -93,9 +94,20 @@ reach_syslogd(void)
 	return false;
 }
 
-void
-log_ready(void)
+static void
+look_up_interface(const struct endpoint *endpoint)
 {
+	char text[ADDRESS_TEXT];
+
+	if (endpoint != NULL)
+		(void)address_print(&endpoint->address, text);
+}
+
+void
+log_ready(const struct log_record *record)
+{
+	look_up_interface(record->source);
+	look_up_interface(record->destination);
 	if (place == LOG_TO_SYSLOG && syslogd == -1)
 		(void)reach_syslogd();
 }

@@ -36,8 +36,9 @@ struct log_totals {
  * Nothing is opened before the first line. */
 void log_start(enum log_place place, bool quiet, bool verbose);
 
-/* Connects to syslog now, with all that libc needs later (the sandbox comes next). */
-void log_ready(void);
+/* Gets now what the record's lines need later: syslog, the names of interfaces (the sandbox comes
+ * next). */
+void log_ready(const struct log_record *record);
 
 /* From here on no_sandbox says whether syslog can be reached anew. */
 void log_open(const struct log_record *record);

@@ -120,7 +120,7 @@ static const unsigned char verdicts[] = {
 	[SYS_setsockopt] = IF_LINGER,
 	[SYS_ioctl] = IF_QUEUE,
 	[SYS_fcntl] = IF_FLAGS,
-	/* the log would make a new connection to a syslogd that was restarted */
+	/* libc may ask the system something by a socket, and do without an answer */
 	[SYS_socket] = REFUSE,
 	[SYS_connect] = REFUSE,
 	/* memory */

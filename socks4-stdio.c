@@ -562,7 +562,7 @@ relay(struct session *s)
 	struct relay_result result;
 	struct log_totals totals;
 
-	log_ready();
+	log_ready(&s->record);
 	s->record.no_sandbox = !sandbox_enter(s->standard);
 	log_open(&s->record);
 	relay_run(&s->standard[IN], &s->standard[OUT], s->remote, s->bytes + s->used,

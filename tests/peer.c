@@ -420,7 +420,7 @@ dial(struct endpoint *endpoint, const struct sockaddr_storage *address, socklen_
 		error = ETIMEDOUT;
 	else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 		error = errno;
-	if (error != 0 && error != ECONNRESET) { /* which is the end of a connection that stood */
+	if (error != 0 && error != ECONNRESET) { /* a connection stood; reads find its end */
 		close(fd);
 		return error;
 	}

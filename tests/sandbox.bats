@@ -254,6 +254,22 @@ files() {
 	in_lab reached all
 }
 
+@test "the name of a link-local address's interface is in the lines of a confined session" {
+	scoped() {
+		rm -f "$SCRATCH/log"
+		"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec 'tcp=[fe80::1%lo]' same \
+			send "$(request 4 1 @2 127.0.0.1 '')" expect "$granted" 2:accept "${goodbye[@]}" \
+			-- "${PROGRAM[@]}" -l stderr >/dev/null
+		grep -q '^open cmd=connect src=\[fe80::1%lo\]:' "$SCRATCH/log"
+		grep -q '^close cmd=connect src=\[fe80::1%lo\]:.* reason=eof$' "$SCRATCH/log"
+	}
+	all() {
+		ip address add fe80::1/64 dev lo nodad
+		everywhere scoped
+	}
+	in_lab scoped all
+}
+
 @test "a session without a syslogd goes on, also when one comes up" {
 	absent() {
 		held -l syslog

@@ -1,7 +1,7 @@
 /*
  * pledge(2) and cap_enter(2) for a program on Linux, as far as its own calls into libc tell: what
- * OpenBSD would end with SIGABRT ends so, what FreeBSD would refuse is refused. With BSD_FAILS set
- * neither can be had.
+ * OpenBSD would end with SIGABRT ends so (and a little that it would let pass), what FreeBSD would
+ * refuse is refused. With BSD_FAILS set neither can be had.
  */
 #define _DEFAULT_SOURCE
 #include <dlfcn.h>
@@ -71,8 +71,7 @@ is_allowed(bool promised, bool by_capability)
 CALL(socket, (int family, int type, int protocol), family == AF_INET || family == AF_INET6, true,
     (family, type, protocol))
 CALL(connect, (int fd, const struct sockaddr *address, socklen_t size),
-    address->sa_family == AF_INET || address->sa_family == AF_INET6, address->sa_family != AF_UNIX,
-    (fd, address, size))
+    address->sa_family == AF_INET || address->sa_family == AF_INET6, false, (fd, address, size))
 CALL(setsockopt, (int fd, int level, int name, const void *value, socklen_t size),
     level == SOL_SOCKET || level == IPPROTO_TCP, true, (fd, level, name, value, size))
 CALL(kill, (pid_t process, int number), process == getpid(), process == getpid(), (process, number))
