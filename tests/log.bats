@@ -72,7 +72,7 @@ syslog_up() {
 	stuck() {
 		syslog_up
 		kill -STOP "${PIDS[logd]}"
-		while timeout 0.2 logger -d -u /dev/log fill 2>/dev/null; do :; done
+		while timeout "$SLOW" logger -d -u /dev/log fill 2>/dev/null; do :; done
 		session alice -l syslog
 		denied alice example.org -l syslog
 		kill -CONT "${PIDS[logd]}"
