@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include "acl.h"
-#include "address.h"
-#include "aclrule.h"
-#include "internal.h"
-#include "socks4.h"
-#include "text.h"
+#include "lib/address.h"
+#include "lib/aclrule.h"
+#include "lib/internal.h"
+#include "lib/socks4.h"
+#include "lib/text.h"
 
 enum { LARGEST = 16 * 1024 * 1024 }; /* bytes, room for half a million rules */
 

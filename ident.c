@@ -11,11 +11,11 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "dial.h"
+#include "lib/address.h"
+#include "lib/dial.h"
 #include "ident.h"
-#include "net.h"
-#include "text.h"
+#include "lib/net.h"
+#include "lib/text.h"
 
 enum { IDENT_PORT = 113 };
 

@@ -11,21 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "bind.h"
-#include "check.h"
-#include "client.h"
-#include "dial.h"
+#include "lib/address.h"
+#include "lib/bind.h"
+#include "lib/dryrun.h"
+#include "lib/client.h"
+#include "lib/dial.h"
 #include "ident.h"
-#include "judge.h"
-#include "log.h"
-#include "net.h"
-#include "options.h"
-#include "proxy.h"
-#include "relay.h"
-#include "sandbox.h"
-#include "socks4.h"
-#include "text.h"
+#include "lib/candidates.h"
+#include "lib/log.h"
+#include "lib/net.h"
+#include "lib/options.h"
+#include "lib/proxyheader.h"
+#include "lib/relay.h"
+#include "lib/sandbox.h"
+#include "lib/socks4.h"
+#include "lib/text.h"
 
 static const char version[] = "socks4-stdio 1.0\n";
 
@@ -181,9 +181,9 @@ load_list(struct session *s)
 static enum outcome
 decode_header(struct session *s)
 {
-	struct proxy_header header;
+	struct proxyheader header;
 
-	switch (proxy_decode(s->bytes, s->length, &header, &s->used)) {
+	switch (proxyheader_decode(s->bytes, s->length, &header, &s->used)) {
 	case PROXY_MORE:
 		return PENDING;
 	case PROXY_BAD:
@@ -734,7 +734,7 @@ main(int argc, char **argv)
 		return net_write(OUT, version, sizeof version - 1, NET_FOREVER) == -1;
 	case MODE_TEST:
 		log_start(LOG_TO_STDERR, true, false);
-		return check_run(&options);
+		return dryrun_run(&options);
 	case MODE_CLIENT:
 		return client_run(&options, standard);
 	default:

@@ -7,7 +7,7 @@ load helper
 # The sources are built apart: another SYSCONFDIR must not touch the program under test.
 setup_file() {
 	mkdir "$BATS_FILE_TMPDIR/tree"
-	cp "$TESTS"/../*.[ch] "$TESTS"/../*.[58] "$TESTS/../Makefile" "$BATS_FILE_TMPDIR/tree/"
+	cp -r "$TESTS"/../*.[ch] "$TESTS/../lib" "$TESTS/../man" "$TESTS/../examples" "$TESTS/../Makefile" "$BATS_FILE_TMPDIR/tree/"
 	tree -j 2 all
 }
 
@@ -42,20 +42,31 @@ commands() {
 		grep -v '^-t$\|exampl.*:.*://'
 }
 
-@test "install puts three files there, uninstall takes them away" {
-	umask 077
-	tree install DESTDIR="$INSTALLED"
-	diff - <(files "$INSTALLED") <<-'END'
+# The files that are installed, with their modes.
+expected() {
+	cat <<-'END'
 		usr/local/sbin/socks4-stdio 755
 		usr/local/share/man/man5/socks4-stdio.acl.5 644
 		usr/local/share/man/man8/socks4-stdio.8 644
 	END
-	[ "$("$INSTALLED/usr/local/sbin/socks4-stdio" -V)" = "$("$BATS_FILE_TMPDIR/tree/socks4-stdio" -V)" ]
-	cmp socks4-stdio.8 "$INSTALLED/usr/local/share/man/man8/socks4-stdio.8"
-	cmp socks4-stdio.acl.5 "$INSTALLED/usr/local/share/man/man5/socks4-stdio.acl.5"
+	find examples -type f -perm -100 -printf 'usr/local/share/doc/socks4-stdio/%p 755\n'
+	find examples -type f ! -perm -100 -printf 'usr/local/share/doc/socks4-stdio/%p 644\n'
+}
+
+@test "install puts the program, its pages and the examples there, uninstall takes them away" {
+	umask 077
+	mkdir -p "$INSTALLED/usr/local/sbin"
 	touch "$INSTALLED/usr/local/sbin/other"
+	tree install DESTDIR="$INSTALLED"
+	diff <({ expected; echo usr/local/sbin/other 600; } | sort) <(files "$INSTALLED")
+	[ -z "$(find "$INSTALLED/usr/local/share" -type d ! -perm 755)" ]
+	[ "$("$INSTALLED/usr/local/sbin/socks4-stdio" -V)" = "$("$BATS_FILE_TMPDIR/tree/socks4-stdio" -V)" ]
+	cmp man/socks4-stdio.8 "$INSTALLED/usr/local/share/man/man8/socks4-stdio.8"
+	cmp man/socks4-stdio.acl.5 "$INSTALLED/usr/local/share/man/man5/socks4-stdio.acl.5"
+	touch "$INSTALLED/usr/local/share/doc/socks4-stdio/examples/ssh/mine"
 	tree uninstall DESTDIR="$INSTALLED"
-	[ "$(files "$INSTALLED")" = 'usr/local/sbin/other 600' ]
+	[ "$(files "$INSTALLED")" = $'usr/local/sbin/other 600\nusr/local/share/doc/socks4-stdio/examples/ssh/mine 600' ]
+	[ "$(ls "$INSTALLED/usr/local/share/doc/socks4-stdio/examples")" = ssh ]
 }
 
 @test "the program is replaced while a session runs it" {
@@ -75,7 +86,9 @@ commands() {
 	make=(install DESTDIR="$INSTALLED" PREFIX=/opt/socks SYSCONFDIR="$SCRATCH/etc")
 	tree "${make[@]}"
 	program=$INSTALLED/opt/socks/sbin/socks4-stdio
-	[ "$(files "$INSTALLED" | wc -l)" = 3 ]
+	[ -z "$(files "$INSTALLED" | grep -v '^opt/socks/')" ]
+	run -1 grep -rE '/etc/socks4|/usr/local/sbin' <(sed "s|$SCRATCH/etc/socks4||g" "$INSTALLED"/opt/socks/share/doc/socks4-stdio/examples/*/*)
+	grep -q "$SCRATCH/etc/socks4-stdio.acl" "$INSTALLED/opt/socks/share/doc/socks4-stdio/examples/xinetd/socks4"
 	echo 'permit from 192.0.2.7' >"$SCRATCH/etc/socks4-stdio.acl"
 	run -0 "$program" -t connect '' 192.0.2.7 198.51.100.9 80
 	[ "$output" = "permit 198.51.100.9 80 by $SCRATCH/etc/socks4-stdio.acl:1: permit from 192.0.2.7" ]
@@ -147,7 +160,7 @@ commands() {
 	for list in examples/*.acl examples/*/*.acl; do
 		"$BIN" -t -a "$list"
 	done
-	for page in README.md:1 socks4-stdio.acl.5:4; do
+	for page in README.md:1 man/socks4-stdio.acl.5:4; do
 		rm -f "$SCRATCH"/list-*
 		lists "${page%:*}"
 		[ "$(find "$SCRATCH" -name 'list-*' | wc -l)" = "${page#*:}" ]
@@ -158,10 +171,10 @@ commands() {
 }
 
 @test "an answer in the manual is the answer" {
-	lists socks4-stdio.acl.5
+	lists man/socks4-stdio.acl.5
 	cp "$SCRATCH/list-2" "$SCRATCH/socks4-stdio.acl"
 	cd "$SCRATCH"
-	answer=$(grep -A 1 '^\$ socks4-stdio -t -a socks4-stdio.acl connect' "$TESTS/../socks4-stdio.acl.5")
+	answer=$(grep -A 1 '^\$ socks4-stdio -t -a socks4-stdio.acl connect' "$TESTS/../man/socks4-stdio.acl.5")
 	command=${answer%%$'\n'*}
 	read -ra word <<<"${command#* socks4-stdio }"
 	run -1 "$BIN" "${word[@]}"
@@ -177,7 +190,7 @@ commands() {
 		status=0
 		"${@:2}" || status=$?
 		exit "$status"'
-	for page in README.md socks4-stdio.8 examples/README.md; do
+	for page in README.md man/socks4-stdio.8 examples/README.md; do
 		run -0 grep -oE 'socks4-stdio -t (-a [^ ]+ )?connect [^`]*' "$page"
 		[ "${#lines[@]}" = 1 ]
 		read -ra word <<<"${lines[0]}"
@@ -188,7 +201,7 @@ commands() {
 }
 
 @test "the client's options in the README and the manual are taken" {
-	for page in README.md socks4-stdio.8 examples/ssh/ssh_config; do
+	for page in README.md man/socks4-stdio.8 examples/ssh/ssh_config; do
 		run -0 commands "$page"
 		count=0
 		for line in "${lines[@]}"; do

@@ -22,7 +22,7 @@
 
 static struct options {
 	const char *address, *path, *status_file;
-	bool standard_error;
+	bool standard_error, greeting;
 	unsigned long sessions; /* 0: no end */
 	char **program;
 } options = { .address = "127.0.0.1" };
@@ -51,7 +51,7 @@ fail(const char *what)
 static void
 usage(void)
 {
-	fputs("usage: serve [-6e] [-a address] [-n count] [-s file] [-u path] port program "
+	fputs("usage: serve [-6et] [-a address] [-n count] [-s file] [-u path] port program "
 	      "[argument ...]\n",
 	    stderr);
 	exit(2);
@@ -262,7 +262,12 @@ listen_tcp(const char *port)
 		NI_NUMERICSERV) != 0)
 		fail(options.address);
 	freeaddrinfo(found);
-	printf("%s\n", service);
+	if (options.greeting)
+		printf("serving on %s:%s until Ctrl-C\n"
+		       "try: curl --socks4a %s:%s http://example.org/\n",
+		    options.address, service, options.address, service);
+	else
+		printf("%s\n", service);
 	return fd;
 }
 
@@ -289,7 +294,7 @@ main(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "+6a:en:s:u:")) != -1)
+	while ((option = getopt(argc, argv, "+6a:en:s:tu:")) != -1)
 		switch (option) {
 		case '6':
 			options.address = "::1";
@@ -305,6 +310,9 @@ main(int argc, char **argv)
 			break;
 		case 's':
 			options.status_file = optarg;
+			break;
+		case 't':
+			options.greeting = true;
 			break;
 		case 'u':
 			options.path = optarg;

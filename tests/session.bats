@@ -85,6 +85,7 @@ two_ended() {
 		# As a terminal does it: Ctrl-C goes to the whole group, and its default is not ignored.
 		setsid env --default-signal=INT make -C "$TESTS/.." run PORT=1090 >"$SCRATCH/run.out" 2>"$SCRATCH/run.err" &
 		wait_for bash -c ': </dev/tcp/127.0.0.1/1090'
+		grep -qx 'serving on 127.0.0.1:1090 until Ctrl-C' "$SCRATCH/run.out"
 		grep -q 'curl --socks4a 127.0.0.1:1090 http' "$SCRATCH/run.out"
 		[ "$(curl -sS --max-time 10 --socks4a 127.0.0.1:1090 http://localhost:8080/file)" = hello ]
 		wait_for grep -q '^close cmd=connect .* name=localhost rule=built-in:1 .* reason=eof$' "$SCRATCH/run.err"

@@ -22,10 +22,10 @@
 #include <unistd.h>
 
 #define sandbox_enter enter
-#include "../sandbox.c"
+#include "lib/sandbox.c"
 #undef sandbox_enter
 
-#include "../sandbox.h"
+#include "lib/sandbox.h"
 
 enum { UNEXPECTED = 98 }; /* exit status: what should have been answered was answered otherwise */
 

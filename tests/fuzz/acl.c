@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "../../acl.h"
-#include "../../address.h"
-#include "../../socks4.h"
+#include "acl.h"
+#include "lib/address.h"
+#include "lib/socks4.h"
 
 enum { LONGEST = 16384 };
 

@@ -2,7 +2,7 @@
 
 #include "fuzz.h"
 
-#include "../../ident.h"
+#include "ident.h"
 
 enum { THERE = 6193, HERE = 23 };
 

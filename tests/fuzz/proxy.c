@@ -4,7 +4,7 @@
 
 #include <sys/socket.h>
 
-#include "../../proxy.h"
+#include "lib/proxyheader.h"
 
 static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
 
@@ -22,7 +22,7 @@ check_endpoint(const struct endpoint *endpoint)
 }
 
 static void
-check(const struct proxy_header *header, enum proxy_status status, size_t used)
+check(const struct proxyheader *header, enum proxy_status status, size_t used)
 {
 	check_endpoint(&header->source);
 	check_endpoint(&header->destination);
@@ -43,10 +43,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* Every length near the interesting places, then in strides: checksums cost time. */
 	for (length = 0; length <= size; length += length < 160 || length + 16 > size ? 1 : 16) {
 		unsigned char *bytes = fuzz_copy(data, length);
-		struct proxy_header header;
+		struct proxyheader header;
 
 		used = 0;
-		status = proxy_decode(bytes, length, &header, &used);
+		status = proxyheader_decode(bytes, length, &header, &used);
 		check(&header, status, used);
 		if (earlier != PROXY_MORE)
 			assert(status == earlier);

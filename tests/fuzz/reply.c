@@ -2,7 +2,7 @@
 
 #include "fuzz.h"
 
-#include "../../socks4.h"
+#include "lib/socks4.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

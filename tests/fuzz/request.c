@@ -2,7 +2,7 @@
 
 #include "fuzz.h"
 
-#include "../../socks4.h"
+#include "lib/socks4.h"
 
 static void
 check_whole(const struct socks4_request *request, const unsigned char *bytes, size_t used)

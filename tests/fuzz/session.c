@@ -22,8 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../proxy.h"
-#include "../../socks4.h"
+#include "lib/proxyheader.h"
+#include "lib/socks4.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int session_main(int argc, char **argv); /* main() of socks4-stdio.c */
@@ -437,7 +437,7 @@ static void
 check_server(unsigned flags, int status)
 {
 	static const unsigned char zeros[6];
-	struct proxy_header header;
+	struct proxyheader header;
 	struct socks4_request request;
 	enum socks4_status parsed;
 	size_t used = 0, more = 0, at = 0;
@@ -445,7 +445,7 @@ check_server(unsigned flags, int status)
 	assert(status == 0 || (status == 1 && reset && (flags & FLAG_UNIX)));
 	memset(&request, 0, sizeof request);
 	if ((flags & (FLAG_PROXY | FLAG_UNIX)) == FLAG_PROXY &&
-	    proxy_decode(client.sent, client.sent_length, &header, &used) != PROXY_OK)
+	    proxyheader_decode(client.sent, client.sent_length, &header, &used) != PROXY_OK)
 		parsed = SOCKS4_BAD_VERSION;
 	else
 		parsed = socks4_decode_request(

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "socks4.h"
+#include "lib/socks4.h"
 
 /* Both packets start alike: version, code, port, address. */
 enum { AT_VERSION = 0, AT_CODE = 1, AT_PORT = 2, AT_DSTIP = 4, AT_FIELDS = 8 };

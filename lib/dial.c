@@ -7,9 +7,9 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "dial.h"
-#include "net.h"
+#include "lib/address.h"
+#include "lib/dial.h"
+#include "lib/net.h"
 
 enum {
 	HEAD_START = 250,      /* RFC 8305 section 5: Connection Attempt Delay */

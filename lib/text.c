@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "text.h"
+#include "lib/text.h"
 
 void
 text_start(struct text *text, char *bytes, size_t size)

@@ -1,17 +1,17 @@
 /* What the access list says of a request: the addresses behind it, each judged by itself. Both the
  * session and the dry run (-t) ask here, so that they cannot differ. */
 
-#ifndef JUDGE_H
-#define JUDGE_H
+#ifndef CANDIDATES_H
+#define CANDIDATES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "acl.h"
-#include "address.h"
-#include "resolve.h"
-#include "socks4.h"
+#include "lib/address.h"
+#include "lib/resolve.h"
+#include "lib/socks4.h"
 
 struct options;
 struct pollfd;

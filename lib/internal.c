@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "internal.h"
-#include "net.h"
+#include "lib/address.h"
+#include "lib/internal.h"
+#include "lib/net.h"
 
 /* Why the kernel would not connect to an address that may be anybody's but its own. */
 static bool

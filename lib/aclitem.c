@@ -7,9 +7,9 @@
 #include <strings.h>
 
 #include "acl.h"
-#include "address.h"
-#include "aclrule.h"
-#include "socks4.h"
+#include "lib/address.h"
+#include "lib/aclrule.h"
+#include "lib/socks4.h"
 
 /* Of elements, NUL-terminated copies are made. */
 enum { ELEMENT = SOCKS4_FIELD };

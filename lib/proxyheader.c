@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "address.h"
-#include "proxy.h"
+#include "lib/address.h"
+#include "lib/proxyheader.h"
 
 static const char v1_start[] = "PROXY ";
 static const unsigned char v2_start[12] = "\r\n\r\n\0\r\nQUIT\n";
@@ -73,7 +73,7 @@ v1_port(const unsigned char *bytes, size_t length, size_t *offset, char end, uns
 }
 
 static enum proxy_status
-v1_pair(const unsigned char *bytes, size_t length, int family, struct proxy_header *header,
+v1_pair(const unsigned char *bytes, size_t length, int family, struct proxyheader *header,
     size_t *offset)
 {
 	enum proxy_status status;
@@ -121,7 +121,7 @@ starts(const unsigned char *bytes, size_t length, size_t *offset, const char *wo
 }
 
 static enum proxy_status
-v1_decode(const unsigned char *bytes, size_t length, struct proxy_header *header, size_t *used)
+v1_decode(const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used)
 {
 	enum proxy_status status;
 	size_t seen = length > PROXY_V1_MOST ? PROXY_V1_MOST : length;
@@ -203,7 +203,7 @@ v2_endpoint(
 }
 
 static enum proxy_status
-v2_addresses(const unsigned char *bytes, size_t length, size_t total, struct proxy_header *header)
+v2_addresses(const unsigned char *bytes, size_t length, size_t total, struct proxyheader *header)
 {
 	int family = bytes[AT_FAMILY] == TCP4 ? AF_INET : AF_INET6;
 	size_t size = family == AF_INET ? 4 : 16;
@@ -220,7 +220,7 @@ v2_addresses(const unsigned char *bytes, size_t length, size_t total, struct pro
 }
 
 static enum proxy_status
-v2_decode(const unsigned char *bytes, size_t length, struct proxy_header *header, size_t *used)
+v2_decode(const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used)
 {
 	bool local = length > AT_COMMAND && bytes[AT_COMMAND] == LOCAL;
 	unsigned char family = length > AT_FAMILY ? bytes[AT_FAMILY] : UNSPEC;
@@ -247,7 +247,8 @@ v2_decode(const unsigned char *bytes, size_t length, struct proxy_header *header
 }
 
 enum proxy_status
-proxy_decode(const unsigned char *bytes, size_t length, struct proxy_header *header, size_t *used)
+proxyheader_decode(
+    const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used)
 {
 	enum proxy_status status;
 

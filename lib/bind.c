@@ -6,9 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "bind.h"
-#include "net.h"
+#include "lib/address.h"
+#include "lib/bind.h"
+#include "lib/net.h"
 
 /* One try of bind_listen(). */
 static int

@@ -11,11 +11,11 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "log.h"
-#include "logline.h"
-#include "net.h"
-#include "text.h"
+#include "lib/address.h"
+#include "lib/log.h"
+#include "lib/logline.h"
+#include "lib/net.h"
+#include "lib/text.h"
 
 #ifndef PIPE_BUF /* where it depends on the file */
 #define PIPE_BUF _POSIX_PIPE_BUF

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "net.h"
-#include "resolve.h"
+#include "lib/address.h"
+#include "lib/net.h"
+#include "lib/resolve.h"
 
 /* What the child tells through the pipe: one write of less than PIPE_BUF bytes, so that it comes
  * whole or not at all. The child has read what strangers answered, so nothing in it is trusted. */

@@ -1,11 +1,11 @@
 /* The PROXY protocol header, versions 1 and 2 (haproxy proxy-protocol.txt): a pure parser. */
 
-#ifndef PROXY_H
-#define PROXY_H
+#ifndef PROXYHEADER_H
+#define PROXYHEADER_H
 
 #include <stddef.h>
 
-#include "address.h"
+#include "lib/address.h"
 
 enum {
 	PROXY_V1_MOST = 107, /* with CR LF */
@@ -15,13 +15,13 @@ enum {
 
 enum proxy_status { PROXY_OK, PROXY_MORE, PROXY_BAD };
 
-struct proxy_header {
+struct proxyheader {
 	struct endpoint source; /* family AF_UNSPEC: LOCAL or UNKNOWN, the peer's own stands */
 	struct endpoint destination;
 };
 
 /* Decodes what has come so far. PROXY_OK: header is whole and *used bytes long. */
-enum proxy_status proxy_decode(
-    const unsigned char *bytes, size_t length, struct proxy_header *header, size_t *used);
+enum proxy_status proxyheader_decode(
+    const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used);
 
 #endif

@@ -4,12 +4,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "check.h"
-#include "judge.h"
-#include "log.h"
-#include "net.h"
-#include "options.h"
-#include "text.h"
+#include "lib/dryrun.h"
+#include "lib/candidates.h"
+#include "lib/log.h"
+#include "lib/net.h"
+#include "lib/options.h"
+#include "lib/text.h"
 
 enum { COMMAND, USER, SOURCE, DESTINATION, PORT };
 
@@ -171,7 +171,7 @@ answer(const struct judge_list *list, const struct options *options, struct ques
 }
 
 int
-check_run(const struct options *options)
+dryrun_run(const struct options *options)
 {
 	struct judge_list list;
 	struct question question;

@@ -8,17 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "client.h"
-#include "dial.h"
-#include "log.h"
-#include "net.h"
-#include "options.h"
-#include "relay.h"
-#include "resolve.h"
-#include "sandbox.h"
-#include "socks4.h"
-#include "text.h"
+#include "lib/address.h"
+#include "lib/client.h"
+#include "lib/dial.h"
+#include "lib/log.h"
+#include "lib/net.h"
+#include "lib/options.h"
+#include "lib/relay.h"
+#include "lib/resolve.h"
+#include "lib/sandbox.h"
+#include "lib/socks4.h"
+#include "lib/text.h"
 
 enum { IN = 0, OUT = 1 };
 

@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <unistd.h>
 
-#include "net.h"
-#include "sandbox.h"
+#include "lib/net.h"
+#include "lib/sandbox.h"
 
 #ifdef NO_SANDBOX
 

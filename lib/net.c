@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "net.h"
+#include "lib/address.h"
+#include "lib/net.h"
 
 #ifndef MSG_DONTWAIT
 #define MSG_DONTWAIT 0 /* then what is blocking may block: poll(2) comes first all the same */

@@ -1,10 +1,10 @@
 #include <string.h>
 
 #include "acl.h"
-#include "address.h"
-#include "aclrule.h"
-#include "socks4.h"
-#include "text.h"
+#include "lib/address.h"
+#include "lib/aclrule.h"
+#include "lib/socks4.h"
+#include "lib/text.h"
 
 struct parser {
 	struct acl *acl;

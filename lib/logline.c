@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "address.h"
-#include "log.h"
-#include "logline.h"
-#include "text.h"
+#include "lib/address.h"
+#include "lib/log.h"
+#include "lib/logline.h"
+#include "lib/text.h"
 
 static void
 put_bytes(struct text *line, const char *bytes, size_t length, const char *special)

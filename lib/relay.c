@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net.h"
-#include "relay.h"
+#include "lib/net.h"
+#include "lib/relay.h"
 
 enum {
 	GROWTH = 16,	      /* times, while reads fill the buffer and all of it is taken */

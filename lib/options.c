@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "options.h"
-#include "socks4.h"
-#include "text.h"
+#include "lib/options.h"
+#include "lib/socks4.h"
+#include "lib/text.h"
 
 /* glibc's getopt() goes on behind operands unless told not to. */
 #ifdef __GLIBC__

@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 #include "acl.h"
-#include "address.h"
-#include "log.h"
+#include "lib/address.h"
+#include "lib/log.h"
 
 enum options_mode { MODE_SERVER, MODE_CLIENT, MODE_TEST, MODE_VERSION };
 

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
-#include "text.h"
+#include "lib/address.h"
+#include "lib/text.h"
 
 static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
 
