@@ -27,8 +27,6 @@
 #include "lib/socks4.h"
 #include "lib/text.h"
 
-static const char version[] = "socks4-stdio 1.0\n";
-
 enum { IN = 0, OUT = 1, ERRORS = 2 };
 
 enum { DRAIN_MOST = 65536, DRAIN_SECONDS = 1 };
@@ -731,7 +729,8 @@ main(int argc, char **argv)
 		return 1;
 	switch (options.mode) {
 	case MODE_VERSION:
-		return net_write(OUT, version, sizeof version - 1, NET_FOREVER) == -1;
+		return net_write(OUT, OPTIONS_VERSION "\n", sizeof OPTIONS_VERSION, NET_FOREVER) ==
+		    -1;
 	case MODE_TEST:
 		log_start(LOG_TO_STDERR, true, false);
 		return dryrun_run(&options);

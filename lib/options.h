@@ -10,6 +10,10 @@
 #include "lib/address.h"
 #include "lib/log.h"
 
+/* The only place where the version is written: what -V prints, and what make dist puts into the
+ * name. */
+#define OPTIONS_VERSION "socks4-stdio 1.1"
+
 enum options_mode { MODE_SERVER, MODE_CLIENT, MODE_TEST, MODE_VERSION };
 
 /* The limits of -w, seconds; 0: none. */

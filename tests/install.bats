@@ -86,7 +86,7 @@ expected() {
 	make=(install DESTDIR="$INSTALLED" PREFIX=/opt/socks SYSCONFDIR="$SCRATCH/etc")
 	tree "${make[@]}"
 	program=$INSTALLED/opt/socks/sbin/socks4-stdio
-	[ -z "$(files "$INSTALLED" | grep -v '^opt/socks/')" ]
+	run -1 grep -v "^opt/socks/" <(files "$INSTALLED")
 	run -1 grep -rE '/etc/socks4|/usr/local/sbin' <(sed "s|$SCRATCH/etc/socks4||g" "$INSTALLED"/opt/socks/share/doc/socks4-stdio/examples/*/*)
 	grep -q "$SCRATCH/etc/socks4-stdio.acl" "$INSTALLED/opt/socks/share/doc/socks4-stdio/examples/xinetd/socks4"
 	echo 'permit from 192.0.2.7' >"$SCRATCH/etc/socks4-stdio.acl"
