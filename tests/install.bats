@@ -106,6 +106,34 @@ expected() {
 	tree all
 }
 
+# as_found NAME COMMAND...: in the tree $SCRATCH/NAME, elsewhere in time and place, without a word of git
+as_found() {
+	(cd "$SCRATCH/$1" && umask 0"$2" && env -u MAKEFLAGS -u MAKELEVEL TZ="$3" "${@:4}")
+}
+
+@test "the tarball is the same from a checkout and from itself, whatever umask, user, time and locale" {
+	require git
+	mkdir "$SCRATCH/checkout" "$SCRATCH/unpacked"
+	tests/files | tar -cf - -T - | tar -xf - -C "$SCRATCH/checkout"
+	(cd "$SCRATCH/checkout" && git init -q && git add .)
+	as_found checkout 22 UTC make -s dist
+	name=$(basename "$SCRATCH"/checkout/*.tar.gz .tar.gz)
+	[ "$name" = "$("$BATS_FILE_TMPDIR/tree/socks4-stdio" -V | tr ' ' -)" ]
+	diff <(tests/files | sed "s|^|$name/|" | sort) <(tar -tzf "$SCRATCH/checkout/$name.tar.gz" | sort)
+	run -0 tar --numeric-owner -tvzf "$SCRATCH/checkout/$name.tar.gz"
+	run -1 grep -vE '^-rw(-r--r--|xr-xr-x) 0/0 ' <<<"$output"
+
+	(umask 077 && tar -xzf "$SCRATCH/checkout/$name.tar.gz" -C "$SCRATCH/unpacked" --strip-components=1 --no-same-permissions)
+	find "$SCRATCH/unpacked" -type f -exec touch {} +
+	[ "$(stat -c %a "$SCRATCH/unpacked/tests/dist")" = 700 ]
+	touch "$SCRATCH/unpacked/lib/text.o"
+	as_found unpacked 77 Asia/Tokyo make -s dist
+	cmp "$SCRATCH/checkout/$name.tar.gz" "$SCRATCH/unpacked/$name.tar.gz"
+	# A second time, with what the first has left there.
+	as_found unpacked 22 UTC make -s dist
+	cmp "$SCRATCH/checkout/$name.tar.gz" "$SCRATCH/unpacked/$name.tar.gz"
+}
+
 @test "man finds the pages" {
 	require man
 	tree install DESTDIR="$INSTALLED"
