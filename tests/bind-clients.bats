@@ -58,9 +58,12 @@ teardown() {
 }
 
 @test "the npm package socks drives BIND, both replies checked" {
-	require node npm
-	modules=${XDG_CACHE_HOME:-$HOME/.cache}/socks4-stdio-tests/node
-	[ -d "$modules/node_modules/socks" ] || npm install --silent --no-fund --no-audit --prefix "$modules" socks@2 >/dev/null
+	require node
+	export NODE_PATH=/usr/share/nodejs # where Debian's node-socks is
+	if ! node -e "require('socks')" 2>/dev/null; then
+		[ "${STRICT:-0}" != 1 ] || fail "Debian's node-socks is missing"
+		skip "Debian's node-socks is missing"
+	fi
 	cat >"$SCRATCH/bind.js" <<-'END'
 		const { SocksClient } = require('socks');
 		const net = require('net');
@@ -83,7 +86,7 @@ teardown() {
 		});
 	END
 	start proxy "$TOOLS/serve" 0 "$BIN" -l none
-	run env NODE_PATH="$modules/node_modules" timeout 10 node "$SCRATCH/bind.js" "$(port_of proxy)"
+	run timeout 10 node "$SCRATCH/bind.js" "$(port_of proxy)"
 	[ "$status" = 0 ]
 	[ "$output" = $'bound 127.0.0.1\nestablished 127.0.0.1 true\nbanner' ]
 }
