@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,55 +11,103 @@
 #include "lib/internal.h"
 #include "lib/net.h"
 
-/* Why the kernel would not connect to an address that may be anybody's but its own. */
-static bool
-means_foreign(int error)
-{
-	static const int errors[] = { ENETUNREACH, EHOSTUNREACH, ENETDOWN, EADDRNOTAVAIL, EACCES,
-		EINVAL, EPERM };
-	size_t i;
+#ifdef __linux__
+/* The kernel's interface (rtnetlink(7)), since musl-gcc finds no linux/rtnetlink.h. */
+enum { NLMSG_ERROR = 2, RTM_NEWROUTE = 24, RTM_GETROUTE = 26, NLM_F_REQUEST = 1 };
+enum { RTA_DST = 1, RTN_LOCAL = 2 };
 
-	for (i = 0; i < sizeof errors / sizeof *errors; i++)
-		if (error == errors[i])
-			return true;
-	return false;
+struct route {
+	uint32_t length;
+	uint16_t message, flags;
+	uint32_t sequence, port;
+	unsigned char family, bits, source_bits, tos, table, protocol, scope, type;
+	uint32_t route_flags;
+	uint16_t attribute_length, attribute;
+	unsigned char destination[16];
+};
+
+static int
+ask_route(struct route *route)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW, 0), result = -1;
+
+	if (fd == -1)
+		return -1;
+	/* The kernel has answered when send(2) returns. */
+	if (send(fd, route, route->length, 0) != -1 &&
+	    recv(fd, route, sizeof *route, MSG_DONTWAIT) >=
+		(ssize_t)offsetof(struct route, attribute_length))
+		result = 0;
+	close(fd);
+	return result;
 }
 
-/* Whether the system binds to addresses that are not its own (Linux: ip_nonlocal_bind), such as a
- * reserved one of that family. */
-static bool
-can_bind_any(int family)
+/* By the route to it, which is a local one however the address came to this host: secondary ones
+ * and whole ranges (ip route add local) too. */
+static int
+has_local_route(const struct address *address)
 {
-	static const struct address reserved4 = { .family = AF_INET, .octets = { 240, 0, 0, 1 } };
-	static const struct address reserved6 = { .family = AF_INET6, .octets = { 1, [15] = 1 } };
-	int fd = socket(family, SOCK_DGRAM, 0);
-	bool can = fd == -1 || net_bind(fd, family == AF_INET ? &reserved4 : &reserved6, 0) == 0;
+	uint16_t size = address->family == AF_INET ? 4 : 16;
+	struct route route = { .message = RTM_GETROUTE,
+		.flags = NLM_F_REQUEST,
+		.family = (unsigned char)address->family,
+		.bits = (unsigned char)(8 * size),
+		.attribute_length = (uint16_t)(4 + size),
+		.attribute = RTA_DST };
+	int32_t error;
 
-	if (fd != -1)
-		close(fd);
-	return can;
+	route.length = (uint32_t)offsetof(struct route, destination) + size;
+	memcpy(route.destination, address->octets, size);
+	if (ask_route(&route) == -1)
+		return -1;
+	if (route.message == RTM_NEWROUTE)
+		return route.type == RTN_LOCAL;
+	memcpy(&error, &route.family, sizeof error); /* what stands there in NLMSG_ERROR */
+	/* Not EINVAL: a black hole's error, but a misunderstood question's too. */
+	return route.message == NLMSG_ERROR &&
+		(error == -ENETUNREACH || error == -EHOSTUNREACH || error == -EACCES)
+	    ? 0
+	    : -1;
+}
+#else
+static int
+has_local_route(const struct address *address)
+{
+	(void)address;
+	return -1;
+}
+#endif
+
+/* 0, or the error of binding a socket to it. */
+static int
+bind_error(const struct address *address)
+{
+	int fd = socket(address->family, SOCK_DGRAM, 0), error;
+
+	if (fd == -1)
+		return errno;
+	error = net_bind(fd, address, 0) == 0 ? 0 : errno;
+	close(fd);
+	return error;
 }
 
-/* One of this host's own? One that can be bound to is; where that says nothing, one that a datagram
- * socket connected to it gets as its own. (A connection to a secondary address has the primary one
- * as its source.) An embedded or scoped form is the same. 1, 0, or -1 where the system does not
- * tell. */
+/* One of this host's own? 1, 0, or -1 if the system does not tell: it refuses to be asked for
+ * routes, and to bind, or binds to a reserved address too (Linux: ip_nonlocal_bind). */
 static int
 is_own(const struct address *address)
 {
-	int fd = socket(address->family, SOCK_DGRAM, 0);
-	struct address source;
-	bool bound;
+	static const struct address reserved4 = { .family = AF_INET, .octets = { 240, 0, 0, 1 } };
+	static const struct address reserved6 = { .family = AF_INET6, .octets = { 1, [15] = 1 } };
+	int answer = has_local_route(address), error;
 
-	if (fd == -1)
-		return errno == EAFNOSUPPORT ? 0 : -1;
-	bound = net_bind(fd, address, 0) == 0;
-	close(fd);
-	if (bound && !can_bind_any(address->family))
-		return 1;
-	if (net_facing(address, &source) == -1)
-		return means_foreign(errno) ? 0 : -1;
-	return address_equal(&source, address);
+	if (answer != -1)
+		return answer;
+	error = bind_error(address);
+	if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT)
+		return 0;
+	if (error == 0)
+		error = bind_error(address->family == AF_INET ? &reserved4 : &reserved6);
+	return error == EADDRNOTAVAIL ? 1 : -1;
 }
 
 struct range {

@@ -6,7 +6,7 @@
 struct address;
 
 /* Special-purpose ranges (RFC 6890), IPv4 of these hidden in IPv6, and every address of this host.
- * 1, 0, or -1 where the system does not tell. Sends nothing. */
+ * 1, 0, or -1 where the system does not tell. Nothing leaves this host. */
 int internal_has(const struct address *address);
 
 #endif

@@ -262,34 +262,95 @@ verdicts() {
 	'
 }
 
-@test "internal: secondary addresses of this host, and what it may bind to without having it" {
-	machine '
-		ip link add wire type veth peer name far
-		ip link set far up
-		ip link set wire up
-		ip address add 198.51.100.77/24 dev wire
-		ip address add 198.51.100.78/24 dev wire
-		ip address add 2001:db8:77::1/64 dev wire nodad
-		ip address add 2001:db8:77::2/64 dev wire nodad
-		ip route add default via 198.51.100.1
-		printf "%s\n" "deny to internal" "permit from any" >acl
+# two_addresses: a host with a primary and a secondary address in each family, and with a range that was routed to it
+two_addresses='
+	ip link add wire type veth peer name far
+	ip link set far up
+	ip link set wire up
+	ip address add 198.51.100.77/24 dev wire
+	ip address add 198.51.100.78/24 dev wire
+	ip address add 2001:db8:77::1/64 dev wire nodad
+	ip address add 2001:db8:77::2/64 dev wire nodad
+	ip route add default via 198.51.100.1
+	ip route add local 198.51.99.0/28 dev lo
+	ip -6 route add local 2001:db8:99::/64 dev lo
+	printf "%s\n" "deny to internal" "permit from any" >acl
+	may_bind_to_any() {
+		echo "$1" >/proc/sys/net/ipv4/ip_nonlocal_bind
+		echo "$1" >/proc/sys/net/ipv6/ip_nonlocal_bind
+	}
+'
+
+@test "internal: secondary addresses and routed ranges of this host, and what it may bind to without having it" {
+	machine "$two_addresses"'
 		for nonlocal in 0 1; do
-			echo "$nonlocal" >/proc/sys/net/ipv4/ip_nonlocal_bind
-			echo "$nonlocal" >/proc/sys/net/ipv6/ip_nonlocal_bind
+			may_bind_to_any "$nonlocal"
 			table <<-END
 				connect u 203.0.113.1 198.51.100.77 80 deny 1
+				connect u 203.0.113.1 198.51.100.78 80 deny 1
+				connect u 203.0.113.1 64:ff9b::198.51.100.78 80 deny 1 64:ff9b::c633:644e
+				connect u 203.0.113.1 2002:c633:644e::1 80 deny 1
+				connect u 203.0.113.1 ::198.51.100.78 80 deny 1 ::c633:644e
+				connect u 203.0.113.1 198.51.99.9 80 deny 1
+				connect u 203.0.113.1 198.51.99.16 80 permit 2
 				connect u 203.0.113.1 198.51.100.79 80 permit 2
 				connect u 203.0.113.1 203.0.113.9 80 permit 2
 				connect u 203.0.113.1 2001:db8:77::2 80 deny 1
 				connect u 203.0.113.1 2001:db8:77::3 80 permit 2
+				connect u 203.0.113.1 2001:db8:99::5 80 deny 1
+				connect u 203.0.113.1 2001:db8:9a::5 80 permit 2
 			END
 		done
-		echo 0 >/proc/sys/net/ipv4/ip_nonlocal_bind
+	'
+}
+
+# bats test_tags=no-valgrind
+@test "internal: without routes to ask for, bind tells; if it cannot, everything is internal to deny and nothing to permit" {
+	require strace
+	machine "$two_addresses"'
+		program=$BIN BIN=$PWD/traced
+		failing() {
+			printf "#!/bin/sh\nexec strace -f -qq -o calls %s %s \"\$@\"\n" "$*" "$program" >traced
+			chmod +x traced
+		}
+		export ASAN_OPTIONS=detect_leaks=0
+
+		failing -e inject=socket:error=EAFNOSUPPORT:when=1
 		table <<-END
 			connect u 203.0.113.1 198.51.100.78 80 deny 1
-			connect u 203.0.113.1 64:ff9b::c633:644e 80 deny 1
-			connect u 203.0.113.1 2002:c633:644e::1 80 deny 1
+			connect u 203.0.113.1 198.51.100.79 80 permit 2
+			connect u 203.0.113.1 2001:db8:77::2 80 deny 1
+			connect u 203.0.113.1 2001:db8:77::3 80 permit 2
 		END
+		grep -q "AF_NETLINK.*INJECTED" calls
+
+		failing -e inject=bind:error=EPERM
+		table <<-END
+			connect u 203.0.113.1 198.51.100.78 80 deny 1
+			connect u 203.0.113.1 198.51.100.79 80 permit 2
+		END
+
+		printf "%s\n" "deny to internal" "permit from any to 198.51.100.0/24" >acl
+		neither() {
+			table <<-END
+				connect u 203.0.113.1 198.51.100.78 80 deny 1
+				connect u 203.0.113.1 198.51.100.79 80 deny 1
+			END
+			cp acl denies
+			echo "permit from any to internal" >acl
+			table <<-END
+				connect u 203.0.113.1 198.51.100.78 80 deny default
+				connect u 203.0.113.1 198.51.100.79 80 deny default
+			END
+			mv denies acl
+		}
+		failing -e inject=socket:error=EAFNOSUPPORT:when=1 -e inject=bind:error=EPERM
+		neither
+		may_bind_to_any 1
+		failing -e inject=socket:error=EAFNOSUPPORT:when=1
+		neither
+		failing -e inject=recvfrom:error=EAGAIN
+		neither
 	'
 }
 

@@ -87,6 +87,24 @@ failed_units() {
 	in_boot socket_up journal_has no_session_left failed_units all_of_it
 }
 
+@test "internal holds on a machine that lets sockets be bound to any address" {
+	internal() {
+		ip address add 203.0.113.2/24 dev server
+		on server "$TOOLS/serve" -a 203.0.113.81 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
+		on gateway "$TOOLS/serve" -a 203.0.113.2 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
+		wait_for listening server 203.0.113.81:80
+		wait_for listening gateway 203.0.113.2:80
+		printf 'deny to internal\npermit from any\n' >/etc/socks4-stdio.acl
+		mount -o remount,bind,rw /proc/sys
+		echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind
+		socket_up
+		[ "$(URL=http://203.0.113.81/ fetch)" = hello ]
+		[ "$(URL=http://203.0.113.2/ refusal)" = 91 ]
+		wait_for journal_has 5 '^refuse .*dst=203.0.113.2:80 rule=/etc/socks4-stdio.acl:1 code=91 reason=denied$'
+	}
+	in_boot socket_up journal_has internal
+}
+
 @test "MaxConnectionsPerSource holds for one source, and only for it" {
 	limit() {
 		socket_up
