@@ -173,6 +173,7 @@ find_source(struct session *s)
 static enum outcome
 load_list(struct session *s)
 {
+	s->list->window = (struct acl_window){ (char *)s->bytes, sizeof s->bytes };
 	return judge_load(s->options, log_error, s->list) == 0 ? GRANTED : BROKEN_LIST;
 }
 
@@ -325,7 +326,7 @@ identify(struct session *s)
 		candidate = &judgement->candidates[i];
 		if (candidate->decision.verdict != ACL_PERMIT)
 			continue;
-		wanted = wanted || candidate->decision.ident != ACL_IDENT_OFF;
+		wanted = wanted || candidate->decision.ident != RULE_IDENT_OFF;
 		judgement->candidates[kept++] = *candidate;
 	}
 	judgement->count = kept;
@@ -340,8 +341,8 @@ identify(struct session *s)
 		s->deadline += s->record.ms_ident; /* the identity has a limit of its own */
 	for (i = kept = 0; i < judgement->count; i++) {
 		candidate = &judgement->candidates[i];
-		if (candidate->decision.ident == ACL_IDENT_OFF || same ||
-		    (!known && candidate->decision.ident == ACL_IDENT_ASK)) {
+		if (candidate->decision.ident == RULE_IDENT_OFF || same ||
+		    (!known && candidate->decision.ident == RULE_IDENT_ASK)) {
 			judgement->candidates[kept++] = *candidate;
 		} else if (outcome == GRANTED) {
 			outcome = known ? IDENT_MISMATCH : IDENT_NONE;

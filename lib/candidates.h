@@ -18,6 +18,7 @@ struct pollfd;
 
 /* The list in force. */
 struct judge_list {
+	struct acl_window window; /* set by the caller, for acl_load() */
 	struct acl *acl;
 	const char *label; /* its path, or "built-in" */
 };

@@ -72,9 +72,8 @@ print_decision(const struct judge_list *list, const struct judgement *judgement,
     const struct acl_decision *decision, const char *address, unsigned port, const char *policy)
 {
 	bool both = judgement->named && *address != '\0';
-	char nothing[1];
-	size_t length = acl_text(list->acl, decision->line, nothing, sizeof nothing);
-	size_t room = REST_MOST + strlen(list->label) + length;
+	const char *rule = decision->rule != NULL ? rules_text(decision->rule) : "";
+	size_t room = REST_MOST + strlen(list->label) + strlen(rule);
 	char *bytes = malloc(room);
 	struct text line;
 	int result;
@@ -90,9 +89,7 @@ print_decision(const struct judge_list *list, const struct judgement *judgement,
 	} else {
 		text_put_all(&line, " by ", list->label, ":");
 		text_put_number(&line, decision->line, 1);
-		text_put(&line, ": ");
-		line.length +=
-		    acl_text(list->acl, decision->line, bytes + line.length, room - line.length);
+		text_put_all(&line, ": ", rule);
 	}
 	text_put_all(&line, policy, "\n");
 	result = net_write(STDOUT_FILENO, bytes, line.length, NET_FOREVER);
@@ -105,11 +102,11 @@ print_candidate(const struct judge_list *list, const struct judgement *judgement
     const struct judge_candidate *candidate, unsigned port)
 {
 	static const char *const policies[] = {
-		[ACL_IDENT_ASK] = " ident ask", [ACL_IDENT_REQUIRE] = " ident require"
+		[RULE_IDENT_ASK] = " ident ask", [RULE_IDENT_REQUIRE] = " ident require"
 	};
 	const struct acl_decision *decision = &candidate->decision;
 	bool asks = decision->verdict == ACL_PERMIT && candidate->by_policy &&
-	    decision->ident >= ACL_IDENT_ASK;
+	    decision->ident >= RULE_IDENT_ASK;
 	char text[ADDRESS_TEXT];
 
 	return print_decision(list, judgement, decision, address_print(&candidate->address, text),
@@ -173,7 +170,8 @@ answer(const struct judge_list *list, const struct options *options, struct ques
 int
 dryrun_run(const struct options *options)
 {
-	struct judge_list list;
+	char window[2048];
+	struct judge_list list = { .window = { window, sizeof window } };
 	struct question question;
 	const char *problem;
 	int status = 0;

@@ -1,5 +1,6 @@
 #include <sys/socket.h>
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -162,14 +163,45 @@ read_proxy(const char *text, struct options *options)
 	return NULL;
 }
 
+/* Reads one prefix of -P, which ends at a comma or NUL. */
+static const char *
+read_sender(const char *text, size_t length, struct prefix *sender)
+{
+	char element[64] = "", what[96];
+	const char *problem = "is not an address";
+	struct text sentence;
+
+	if (length == 0)
+		problem = "has an empty element";
+	if (length < sizeof element)
+		memcpy(element, text, length);
+	if (length > 0 && length < sizeof element)
+		problem = address_parse_prefix(element, sender);
+	if (problem == NULL)
+		return NULL;
+	text_start(&sentence, what, sizeof what);
+	text_put_all(&sentence, "-P ", problem);
+	return wrong(what, length > 0 && length < sizeof element ? element : text);
+}
+
 static const char *
 read_senders(const char *text, struct options *options)
 {
-	const char *problem;
+	const char *problem = NULL;
+	size_t length, most = 1, i;
 
+	for (i = 0; text[i] != '\0'; i++)
+		most += text[i] == ',';
 	free(options->senders);
-	options->senders = acl_prefixes(text, &options->senders_count, &problem);
-	return options->senders == NULL ? wrong("-P", problem) : NULL;
+	options->senders = calloc(most, sizeof *options->senders);
+	options->senders_count = 0;
+	if (options->senders == NULL)
+		return wrong("-P", strerror(errno));
+	for (; problem == NULL && options->senders_count < most; text += length + 1) {
+		length = strcspn(text, ",");
+		problem = read_sender(text, length, &options->senders[options->senders_count++]);
+	}
+	return problem;
 }
 
 static const char *
@@ -213,10 +245,10 @@ read_option(int letter, char *value, struct options *options)
 		options->pass_descriptor = true;
 		return NULL;
 	case 'i':
-		options->ident = ACL_IDENT_ASK;
+		options->ident = RULE_IDENT_ASK;
 		return NULL;
 	case 'I':
-		options->ident = ACL_IDENT_REQUIRE;
+		options->ident = RULE_IDENT_REQUIRE;
 		return NULL;
 	case 'l':
 		return read_log(value, &options->log);
@@ -309,7 +341,7 @@ options_read(int argc, char **argv, struct options *options)
 
 	memset(options, 0, sizeof *options);
 	options->family = AF_UNSPEC;
-	options->ident = ACL_IDENT_OFF;
+	options->ident = RULE_IDENT_OFF;
 	options->limits = usual;
 	opterr = 0;
 	while (options->mode != MODE_VERSION && problem == NULL &&

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "acl.h"
 #include "lib/address.h"
 #include "lib/log.h"
+#include "lib/rules.h"
 
 /* The only place where the version is written: what -V prints, and what make dist puts into the
  * name. */
@@ -29,7 +29,7 @@ struct options {
 	struct address sources[2]; /* -b: IPv4, IPv6; AF_UNSPEC: none */
 	bool bind;		   /* -B */
 	bool pass_descriptor;	   /* -F */
-	enum acl_ident ident;
+	enum rule_ident ident;
 	enum log_place log;
 	bool no_names;
 	struct prefix *senders; /* -P */

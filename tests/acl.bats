@@ -206,9 +206,9 @@ $1"
 	END
 	: >acl
 	table <<<'connect u 127.0.0.1 8.8.8.8 80 deny default'
-	printf '# nothing but this' >acl
+	printf '# nothing but this\n' >acl
 	table <<<'connect u local 8.8.8.8 80 deny default'
-	printf deny >acl
+	echo deny >acl
 	table <<<'connect u local 8.8.8.8 80 deny 1'
 }
 
@@ -495,23 +495,24 @@ two_addresses='
 		line=$((line + 2))
 		printf 'acl:%s: %s\n' "$line" "$message" >>expected
 	done <<-'END'
-		allow from any|allow is neither permit nor deny
-		Permit from any|Permit is neither permit nor deny
+		allow from any|allow is neither permit nor deny: write permit
+		Permit from any|Permit is neither permit nor deny: write permit
 		permitfrom any|permitfrom is neither permit nor deny
 		from any|from is neither permit nor deny
-		\xef\xbb\xbfpermit from any|???permit is neither permit nor deny
+		\xef\xbb\xbfpermit from any|line starts with a byte order mark: save the file without one
 		permit|permit needs a from (from any, if everybody is meant)
 		permit connect to any port 22|permit needs a from (from any, if everybody is meant)
 		permit # from any|permit needs a from (from any, if everybody is meant)
 		permit frm any|frm is not a known word
 		permit from any 80|80 is not a known word
-		permit from any, ::1|any, has an empty element
-		permit from any FROM any|FROM is not a known word
-		permit from any from local|from stands twice
-		deny port 1 to any port 2|port stands twice
-		deny to any to any|to stands twice
-		deny user a user a|user stands twice
-		permit from any ident off ident off|ident stands twice
+		permit from any, ::1|any, has a blank after a comma: write any,::1
+		permit from any ,::1|,::1 has a blank before a comma: lists are written without blanks
+		permit from any FROM any|FROM is not a known word: write from
+		permit from any from local|from is given twice
+		deny port 1 to any port 2|port is given twice
+		deny to any to any|to is given twice
+		deny user a user a|user is given twice
+		permit from any ident off ident off|ident is given twice
 		permit from|from has no value
 		permit from # any|from has no value
 		deny to port 22|to has no value
@@ -532,18 +533,27 @@ two_addresses='
 		permit from 10.0.0.0/33|10.0.0.0/33 has no valid prefix length
 		permit from 10.0.0.0/|10.0.0.0/ has no valid prefix length
 		permit from 10.0.0.0/-1|10.0.0.0/-1 has no valid prefix length
-		permit from 10.0.0.0/255.0.0.0|10.0.0.0/255.0.0.0 has no valid prefix length
+		permit from 10.0.0.0/255.0.0.0|10.0.0.0/255.0.0.0 has a netmask in place of a length: write 10.0.0.0/8
+		permit from 192.0.2.0/255.255.255.0|192.0.2.0/255.255.255.0 has a netmask in place of a length: write 192.0.2.0/24
+		permit from 10.0.0.0/255.0.255.0|10.0.0.0/255.0.255.0 has no valid prefix length
 		permit from ::/129|::/129 has no valid prefix length
 		permit from 10.0.0|10.0.0 is not an address
 		permit from 010.0.0.256|010.0.0.256 is not an address
-		permit from example.org|example.org is not an address
-		permit from Any|Any is not an address
+		permit from example.org|example.org is not an address: sources are addresses, never names
+		permit from Any|Any is in the wrong case: write any
 		permit from !any|!any is not an address
-		permit from fe80::1%lo|fe80::1%lo is not an address
+		permit from fe80::1%lo|fe80::1%lo has a zone: leave it out, a prefix covers every interface
 		permit from [::1]|[::1] is not an address
 		deny to 2001:db8::g|2001:db8::g is not an address
 		deny to example.org/24|example.org/24 is not an address
-		deny to 10.0.0.1:80|10.0.0.1:80 is not an address
+		deny to 10.0.0.1:80|10.0.0.1:80 has a port in it: write 10.0.0.1 port 80
+		deny to example.org:443|example.org:443 has a port in it: write example.org port 443
+		permit from any to www.example.org:https|www.example.org:https has a port in it: write www.example.org port https
+		permit 192.0.2.0/24|192.0.2.0/24 has neither from nor to before it: write from 192.0.2.0/24 or to 192.0.2.0/24
+		permit any|any has neither from nor to before it: write from any or to any
+		permit from any ports 80|ports is not a known word: write port
+		deny dst 10.0.0.0/8|dst is not a known word: write to
+		block to any|block is neither permit nor deny: write deny
 		permit from ,any|,any has an empty element
 		permit from 10.0.0.0/8,,::1|10.0.0.0/8,,::1 has an empty element
 		permit from any,|any, has an empty element
@@ -559,7 +569,7 @@ two_addresses='
 		deny port 1-2-3|1-2-3 is not a port from 1 to 65535, nor low-high
 		deny port 9000-8000|9000-8000 is a reversed range
 		deny port nosuchservice|nosuchservice is not a known service
-		deny port any|any is not a known service
+		deny port any|any is no port: leave port out, and the rule matches every port
 		deny to 10.0.0.300|10.0.0.300 ends in a number, as no name does, and is not an address
 		deny to 1.2.3|1.2.3 ends in a number, as no name does, and is not an address
 		deny to 10.0.0.1.|10.0.0.1. ends in a number, as no name does, and is not an address
@@ -570,7 +580,7 @@ two_addresses='
 		deny to ..example.org|..example.org has an empty label
 		deny to example.org..|example.org.. has an empty label
 		deny to .|. has an empty label
-		deny to *.example.org|*.example.org is neither an address nor a name
+		deny to *.example.org|*.example.org is not how a domain is written: write .example.org
 		deny to exam\xc3\xa9ple.org|exam??ple.org is neither an address nor a name
 		deny to -x!|-x! is neither an address nor a name
 		deny to Internal|Internal is a keyword in the wrong case or place (a host of that name: add a dot)
@@ -588,7 +598,22 @@ two_addresses='
 	answers 2 connect u 127.0.0.1 8.8.8.8 80 <expected
 }
 
-@test "what is right passes: blanks, tabs, comments, any order, a last line without its end" {
+@test "a file that was cut in its last line is wrong, in a comment or blank line too" {
+	local cut
+	for cut in 'permit from any' '# a comm' ' ' 'permit from any port 44'; do
+		printf 'deny to internal\n%s' "$cut" >acl
+		answers 2 <<<'acl:2: the last line does not end: was the file cut?'
+		echo >>acl
+		answers 0 </dev/null
+	done
+	printf 'permt from any\npermit from any' >acl
+	answers 2 <<-'END'
+		acl:1: permt is neither permit nor deny
+		acl:2: the last line does not end: was the file cut?
+	END
+}
+
+@test "what is right passes: blanks, tabs, comments, any order, any last line" {
 	cat >acl <<-'END'
 
 		# a comment
@@ -603,7 +628,7 @@ two_addresses='
 		deny user !"$%&'()*+-./:;<=>?@[\]^_`{|}~
 		permit from any ident off user ident
 	END
-	printf 'permit ident require from 192.0.2.7' >>acl
+	printf 'permit ident require from 192.0.2.7\n' >>acl
 	answers 0 </dev/null
 	answers 0 connect u 127.0.0.1 8.8.8.8 80 <<<'permit 8.8.8.8 80 by acl:4: permit from any'
 	sed -i '4,12s/^/#/' acl
@@ -654,7 +679,7 @@ two_addresses='
 	answers 1 connect u 10.28.7.9 2001:db8:28::1 1500 <<-'END'
 		deny 2001:db8:28::1 1500 by acl:6758: deny from 10.28.7.0/24 to h7.example.org,2001:db8:28::/48 port 28,1000-2000
 	END
-	head -c 16777216 /dev/zero | tr '\0' '\n' >acl
+	head -c 67108864 /dev/zero | tr '\0' '\n' >acl
 	answers 0 </dev/null
 	echo >>acl
 	answers 2 <<<'acl: File too large'
@@ -727,7 +752,7 @@ two_addresses='
 	require strace
 	printf '%s\n' 'deny to internal' 'permit from any' >to
 	printf '%s\n' 'permit from internal' >from
-	for fault in socket:error=EMFILE socket:error=ENOBUFS connect:error=EAGAIN; do
+	for fault in socket:error=EMFILE socket:error=ENOBUFS sendto,bind:error=EACCES; do
 		for question in 'to 192.0.2.7 198.51.100.9' 'to 192.0.2.7 2001:db8::9' 'from 192.0.2.7 198.51.100.9'; do
 			read -r list source destination <<<"$question"
 			ASAN_OPTIONS=detect_leaks=0 run -1 strace -qq -o trace -e "inject=$fault" "$BIN" -t -a "$list" \

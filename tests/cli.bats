@@ -39,6 +39,8 @@ bad_usage() {
 	bad_usage '-b leaves' -4 -b ::1
 	bad_usage '-l wants' -l file
 	bad_usage '-P' -P 10.0.0.1/8
+	bad_usage '-P has no valid prefix length: 10.0.0.0/33' -P 192.0.2.1,10.0.0.0/33
+	bad_usage '-P has a zone: leave it out, a prefix covers every interface: fe80::1%lo' -P fe80::1%lo
 	bad_usage '-r wants' -r 5-4
 	bad_usage '-r wants' -r 0-9
 	bad_usage '-r wants' -r 1-65536

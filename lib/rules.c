@@ -1,0 +1,653 @@
+#include <sys/socket.h>
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/address.h"
+#include "lib/rules.h"
+#include "lib/socks4.h"
+#include "lib/text.h"
+
+enum { ELEMENT = SOCKS4_FIELD }; /* longest name and USERID */
+
+/* A line while it is read. Its words and elements are cut by NULs in place. */
+struct parser {
+	struct rule *rule;
+	struct item *item; /* the next one */
+	char *line, *rest;
+	char *cut;		    /* the blank that is a NUL now */
+	const char *subject;	    /* what a message is about; it ends at a blank */
+	char instead[ELEMENT + 64]; /* what to write, if the intent is plain */
+	bool seen[RULE_CRITERIA + 1];
+};
+
+static const char *const criteria[] = { [RULE_FROM] = "from",
+	[RULE_USER] = "user",
+	[RULE_TO] = "to",
+	[RULE_PORT] = "port",
+	[RULE_CRITERIA] = "ident" };
+
+/* The next word of the rest, ended by a NUL until the next call; or NULL. Words are single-spaced
+ * by now. */
+static char *
+next_word(struct parser *parser)
+{
+	char *word = parser->rest, *end;
+
+	if (parser->cut != NULL)
+		*parser->cut = ' ';
+	parser->cut = NULL;
+	if (*word == '\0')
+		return NULL;
+	for (end = word; *end != ' ' && *end != '\0'; end++)
+		;
+	parser->rest = end;
+	if (*end == ' ') {
+		parser->cut = end;
+		parser->rest = end + 1;
+		*end = '\0';
+	}
+	return word;
+}
+
+/* ---- elements: these return NULL, or the end of a sentence that the subject begins ---- */
+
+static const char *
+suggest(struct parser *parser, const char *message, const char *first, const char *second)
+{
+	struct text text;
+
+	text_start(&text, parser->instead, sizeof parser->instead);
+	text_put_all(&text, first, second);
+	return message;
+}
+
+static bool
+is_digit(char octet)
+{
+	return octet >= '0' && octet <= '9';
+}
+
+/* The length that a dotted netmask stands for; false if it is none. */
+static bool
+netmask_length(const char *text, unsigned *length)
+{
+	unsigned char octets[4];
+	uint32_t mask;
+
+	if (inet_pton(AF_INET, text, octets) != 1)
+		return false;
+	mask = (uint32_t)octets[0] << 24 | (uint32_t)octets[1] << 16 | (uint32_t)octets[2] << 8 |
+	    octets[3];
+	for (*length = 0; *length < 32 && (mask & 0x80000000U >> *length); ++*length)
+		;
+	return *length == 32 || mask << *length == 0;
+}
+
+static const char *
+wrong_prefix(struct parser *parser, const char *element, const char *message)
+{
+	const char *slash = strchr(element, '/');
+	unsigned length;
+	struct text text;
+
+	if (slash == NULL || !netmask_length(slash + 1, &length))
+		return message;
+	text_start(&text, parser->instead, sizeof parser->instead);
+	text_put_bytes(&text, element, (size_t)(slash - element) + 1);
+	text_put_number(&text, length, 1);
+	return "has a netmask in place of a length";
+}
+
+static const char *
+prefix_item(struct parser *parser, const char *element)
+{
+	struct item *item = parser->item;
+	struct prefix prefix;
+	const char *message = address_parse_prefix(element, &prefix);
+
+	if (message != NULL)
+		return wrong_prefix(parser, element, message);
+	item->length = (uint8_t)prefix.length;
+	item->kind = prefix.address.family == AF_INET ? ITEM_PREFIX4 : ITEM_PREFIX6;
+	if (item->kind == ITEM_PREFIX4)
+		memcpy(item->is.four, prefix.address.octets, sizeof item->is.four);
+	else
+		memcpy(item + 1, prefix.address.octets, sizeof prefix.address.octets);
+	return NULL;
+}
+
+/* What is in names that are looked up; an internationalized one is written in its xn-- form. */
+static bool
+is_name_octet(char octet)
+{
+	return (octet >= 'a' && octet <= 'z') || (octet >= 'A' && octet <= 'Z') ||
+	    is_digit(octet) || octet == '-' || octet == '_';
+}
+
+static const char *
+wrong_source(struct parser *parser, const char *element, const char *message)
+{
+	static const char *const words[] = { "any", "local", "internal" };
+	size_t i;
+
+	for (i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcasecmp(element, words[i]) == 0)
+			return suggest(parser, "is in the wrong case", words[i], "");
+	for (i = 0; is_name_octet(element[i]) || element[i] == '.'; i++)
+		;
+	if (element[i] == '\0' && element[strspn(element, "0123456789.")] != '\0')
+		return "is not an address: sources are addresses, never names";
+	return message;
+}
+
+static const char *
+source_item(struct parser *parser, char *element)
+{
+	const char *message;
+
+	if (strcmp(element, "any") == 0)
+		parser->item->kind = ITEM_ANY;
+	else if (strcmp(element, "local") == 0)
+		parser->item->kind = ITEM_LOCAL;
+	else if (strcmp(element, "internal") == 0)
+		parser->item->kind = ITEM_INTERNAL;
+	else {
+		message = prefix_item(parser, element);
+		return message != NULL ? wrong_source(parser, element, message) : NULL;
+	}
+	return NULL;
+}
+
+static void
+put_name(struct parser *parser, enum item_kind kind, const char *name, size_t length)
+{
+	parser->item->kind = (uint8_t)kind;
+	parser->item->length = (uint8_t)length;
+	parser->item->is.name = (uint32_t)(name - parser->line);
+}
+
+static const char *
+user_item(struct parser *parser, char *element)
+{
+	put_name(parser, ITEM_USER, element, strlen(element));
+	return NULL;
+}
+
+/* A number as inet_aton(3) reads it, which resolvers ask about names: 300, 0x7f. No domain ends
+ * in one, so it is an address that went wrong. */
+static bool
+ends_in_number(const char *name, size_t length)
+{
+	size_t start, digits;
+
+	if (length > 0 && name[length - 1] == '.')
+		length--;
+	for (start = length; start > 0 && name[start - 1] != '.'; start--)
+		;
+	if (start == length || !is_digit(name[start]))
+		return false;
+	if (length - start >= 2 && strncasecmp(name + start, "0x", 2) == 0)
+		digits = strspn(name + start + 2, "0123456789abcdefABCDEF") + 2;
+	else
+		digits = strspn(name + start, "0123456789");
+	return digits >= length - start;
+}
+
+/* In `deny to Internal` or `deny to port` nobody means a host of that name, and as one it would
+ * deny nothing. */
+static bool
+is_keyword(const char *word)
+{
+	static const char *const keywords[] = { "any", "internal", "local", "from", "user", "to",
+		"port", "ident", "connect", "bind", "permit", "deny" };
+	size_t i;
+
+	for (i = 0; i < sizeof keywords / sizeof *keywords; i++)
+		if (strcasecmp(word, keywords[i]) == 0)
+			return true;
+	return false;
+}
+
+static const char *
+name_item(struct parser *parser, char *element)
+{
+	enum item_kind kind = *element == '.' ? ITEM_DOMAIN : ITEM_NAME;
+	const char *name = element + (kind == ITEM_DOMAIN);
+	size_t i, label = 0, length = strlen(name);
+
+	if (memchr(name, '.', length) == NULL && is_keyword(element))
+		return "is a keyword in the wrong case or place (a host of that name: add a dot)";
+	if (length > 0 && name[length - 1] == '.')
+		length--;
+	for (i = 0; i < length; i++) {
+		if (name[i] != '.' && !is_name_octet(name[i]))
+			return strncmp(element, "*.", 2) == 0
+			    ? suggest(parser, "is not how a domain is written", element + 1, "")
+			    : "is neither an address nor a name";
+		if (name[i] == '.' && label == 0)
+			break;
+		label = name[i] == '.' ? 0 : label + 1;
+	}
+	put_name(parser, kind, name, length);
+	return label == 0 ? "has an empty label" : NULL;
+}
+
+static const char *
+destination_item(struct parser *parser, char *element)
+{
+	char *colon = strchr(element, ':');
+	const char *message;
+
+	if (strcmp(element, "any") == 0)
+		parser->item->kind = ITEM_ANY;
+	else if (strcmp(element, "internal") == 0)
+		parser->item->kind = ITEM_INTERNAL;
+	else if (colon != NULL || strchr(element, '/') != NULL) {
+		message = prefix_item(parser, element);
+		if (message == NULL || colon == NULL || strchr(colon + 1, ':') != NULL)
+			return message;
+		*colon = '\0';
+		suggest(parser, NULL, element, " port ");
+		strncat(parser->instead, colon + 1,
+		    sizeof parser->instead - strlen(parser->instead) - 1);
+		*colon = ':';
+		return "has a port in it";
+	} else if (!ends_in_number(element, strlen(element)))
+		return name_item(parser, element);
+	else if (prefix_item(parser, element) != NULL)
+		return "ends in a number, as no name does, and is not an address";
+	return NULL;
+}
+
+static const char *
+port_item(struct parser *parser, char *element)
+{
+	const struct servent *service;
+	char *dash = strchr(element, '-');
+	unsigned low, high;
+	size_t i;
+
+	parser->item->kind = ITEM_PORTS;
+	if (strcmp(element, "any") == 0)
+		return "is no port: leave port out, and the rule matches every port";
+	for (i = 0; is_digit(element[i]) || element[i] == '-'; i++)
+		;
+	if (element[i] != '\0') {
+		service = getservbyname(element, "tcp");
+		if (service == NULL)
+			return "is not a known service";
+		parser->item->is.ports.low = parser->item->is.ports.high =
+		    ntohs((uint16_t)service->s_port);
+		return NULL;
+	}
+	if (dash != NULL)
+		*dash = '\0';
+	if (address_parse_port(element, 1, &low) == -1)
+		low = 0;
+	if (address_parse_port(dash != NULL ? dash + 1 : element, 1, &high) == -1)
+		high = 0;
+	if (dash != NULL)
+		*dash = '-';
+	parser->item->is.ports.low = (uint16_t)low;
+	parser->item->is.ports.high = (uint16_t)high;
+	if (low == 0 || high == 0)
+		return "is not a port from 1 to 65535, nor low-high";
+	return low > high ? "is a reversed range" : NULL;
+}
+
+/* ---- words ---- */
+
+/* Joins a list that a blank has torn, to show it whole. */
+static const char *
+torn(struct parser *parser, const char *list)
+{
+	const char *next = next_word(parser);
+	struct text text;
+
+	if (next == NULL)
+		return "has an empty element";
+	text_start(&text, parser->instead, sizeof parser->instead);
+	text_put_bytes(&text, list, strcspn(list, " "));
+	text_put(&text, next);
+	return "has a blank after a comma";
+}
+
+static const char *
+read_list(struct parser *parser, enum rule_criterion criterion, char *list)
+{
+	static const char *(*const readers[])(struct parser *, char *) = {
+		[RULE_FROM] = source_item,
+		[RULE_USER] = user_item,
+		[RULE_TO] = destination_item,
+		[RULE_PORT] = port_item,
+	};
+	char *element = list, *end;
+	const char *message;
+	bool last;
+
+	for (;; element = end + 1) {
+		for (end = element; *end != ',' && *end != '\0'; end++)
+			;
+		last = *end == '\0';
+		parser->subject = list;
+		if (end == element)
+			return last && element != list ? torn(parser, list)
+						       : "has an empty element";
+		if (!last)
+			*end = '\0';
+		parser->subject = element;
+		if (end - element > ELEMENT)
+			return "is longer than 255 bytes";
+		memset(parser->item, 0, sizeof *parser->item);
+		parser->item->criterion = (uint8_t)criterion;
+		message = readers[criterion](parser, element);
+		if (message != NULL)
+			return message;
+		if (parser->item->kind == ITEM_INTERNAL)
+			parser->rule->internal |= (uint8_t)(1 << criterion);
+		parser->item += parser->item->kind == ITEM_PREFIX6 ? 3 : 1;
+		if (last)
+			return NULL;
+		*end = ',';
+	}
+}
+
+static const char *
+read_ident(struct parser *parser, const char *mode)
+{
+	static const char *const modes[] = { "", "off", "ask", "require" };
+	int i;
+
+	if (!parser->rule->permit)
+		return "belongs in permit rules only";
+	parser->subject = mode;
+	for (i = RULE_IDENT_OFF; i <= RULE_IDENT_REQUIRE; i++)
+		if (strcmp(mode, modes[i]) == 0) {
+			parser->rule->ident = (uint8_t)i;
+			return NULL;
+		}
+	return "is not an ident mode (off, ask or require)";
+}
+
+/* Which criterion the word is, RULE_CRITERIA for ident, -1 for none. */
+static int
+criterion_of(const char *word)
+{
+	int i;
+
+	for (i = RULE_CRITERIA; i >= 0; i--)
+		if (*word == *criteria[i] && strcmp(word, criteria[i]) == 0)
+			break;
+	return i;
+}
+
+/* What other lists, or capitals, call one of ours. Each table ends in NULL. */
+static const char *const actions[][2] = { { "permit", "permit" }, { "allow", "permit" },
+	{ "accept", "permit" }, { "pass", "permit" }, { "deny", "deny" }, { "block", "deny" },
+	{ "reject", "deny" }, { "drop", "deny" }, { NULL, NULL } };
+
+static const char *const words[][2] = { { "from", "from" }, { "src", "from" }, { "source", "from" },
+	{ "to", "to" }, { "dst", "to" }, { "destination", "to" }, { "host", "to" },
+	{ "port", "port" }, { "ports", "port" }, { "dport", "port" }, { "user", "user" },
+	{ "users", "user" }, { "ident", "ident" }, { "connect", "connect" }, { "bind", "bind" },
+	{ NULL, NULL } };
+
+static const char *
+translate(
+    struct parser *parser, const char *word, const char *const (*table)[2], const char *message)
+{
+	for (; (*table)[0] != NULL; table++)
+		if (strcasecmp(word, (*table)[0]) == 0)
+			return suggest(parser, message, (*table)[1], "");
+	return message;
+}
+
+static const char *
+wrong_word(struct parser *parser, char *word)
+{
+	struct prefix prefix;
+
+	if (strcmp(word, "connect") == 0 || strcmp(word, "bind") == 0)
+		return "is in the wrong place: it follows permit or deny";
+	if (word[0] == ',')
+		return "has a blank before a comma: lists are written without blanks";
+	if (address_parse_prefix(word, &prefix) != NULL && strcmp(word, "any") != 0 &&
+	    strcmp(word, "local") != 0 && strcmp(word, "internal") != 0)
+		return translate(parser, word, words, "is not a known word");
+	suggest(parser, NULL, "from ", word);
+	strncat(parser->instead, " or to ", sizeof parser->instead - strlen(parser->instead) - 1);
+	strncat(parser->instead, word, sizeof parser->instead - strlen(parser->instead) - 1);
+	return "has neither from nor to before it";
+}
+
+static const char *
+read_criterion(struct parser *parser, char *word)
+{
+	int criterion = criterion_of(word);
+	char *value;
+
+	parser->subject = word;
+	if (criterion == -1)
+		return wrong_word(parser, word);
+	if (parser->seen[criterion])
+		return "is given twice";
+	parser->seen[criterion] = true;
+	value = next_word(parser);
+	/* A user may well be called `port`, nothing else may. */
+	if (value == NULL || (criterion != RULE_USER && criterion_of(value) != -1))
+		return "has no value";
+	if (criterion == RULE_CRITERIA)
+		return read_ident(parser, value);
+	return read_list(parser, (enum rule_criterion)criterion, value);
+}
+
+/* Takes the next word, if it is that one. */
+static bool
+takes_word(struct parser *parser, const char *word)
+{
+	size_t length = strlen(word);
+
+	if (strncmp(parser->rest, word, length) != 0 ||
+	    (parser->rest[length] != ' ' && parser->rest[length] != '\0'))
+		return false;
+	return next_word(parser) != NULL;
+}
+
+static const char *
+read_action(struct parser *parser, char *action)
+{
+	struct rule *rule = parser->rule;
+
+	parser->subject = action;
+	rule->permit = strcmp(action, "permit") == 0;
+	if (!rule->permit && strcmp(action, "deny") != 0)
+		return translate(parser, action, actions, "is neither permit nor deny");
+	if (takes_word(parser, "connect"))
+		rule->command = SOCKS4_CONNECT;
+	else if (takes_word(parser, "bind"))
+		rule->command = SOCKS4_BIND;
+	return NULL;
+}
+
+static const char *
+read_words(struct parser *parser)
+{
+	char *action = next_word(parser), *word;
+	const char *message = read_action(parser, action);
+
+	while (message == NULL && (word = next_word(parser)) != NULL)
+		message = read_criterion(parser, word);
+	if (message != NULL)
+		return message;
+	parser->subject = action;
+	if (parser->rule->permit && !parser->seen[RULE_FROM])
+		return "needs a from (from any, if everybody is meant)";
+	return NULL;
+}
+
+/* ---- lines ---- */
+
+/* Takes the comment away and leaves one blank between words; *length is what is left. NULL, or what
+ * is wrong with a byte, one of the comment too. */
+static const char *
+tidy(char *line, size_t *length)
+{
+	char *from = line, *to = line, *end = line + *length;
+
+	for (; from < end && *from != '#'; from++) {
+		if (*from == '\0' || *from == '\r')
+			break;
+		if (*from != ' ' && *from != '\t')
+			*to++ = *from;
+		else if (to > line && to[-1] != ' ')
+			*to++ = ' ';
+	}
+	for (; from < end; from++)
+		if (*from == '\0' || *from == '\r')
+			return *from == '\0' ? "contains a NUL byte" : "contains a carriage return";
+	if (to > line && to[-1] == ' ')
+		to--;
+	*to = '\0';
+	*length = (size_t)(to - line);
+	return NULL;
+}
+
+/* The subject comes from a file that may be anything, the message goes to terminals. */
+static void
+describe(const struct parser *parser, const char *message, struct rules_problem *problem)
+{
+	enum { MOST = 63 };
+	size_t i, length = strcspn(parser->subject, " ");
+	struct text text;
+
+	text_start(&text, problem->text, sizeof problem->text);
+	text_put_bytes(&text, parser->subject, length < MOST ? length : MOST);
+	text_put_all(&text, length > MOST ? "... " : " ", message,
+	    *parser->instead != '\0' ? ": write " : "", parser->instead);
+	for (i = 0; problem->text[i] != '\0'; i++)
+		if (problem->text[i] < ' ' || problem->text[i] > '~')
+			problem->text[i] = '?';
+}
+
+static void
+finish(struct parser *parser, size_t length)
+{
+	struct rule *rule = parser->rule;
+	char *text = (char *)parser->item;
+
+	rule->text = (uint32_t)(text - (char *)rule);
+	rule->size = (uint32_t)((rule->text + length + 1 + 7) / 8 * 8);
+	memcpy(text, parser->line, length);
+	memset(text + length, 0, rule->size - rule->text - length);
+}
+
+bool
+rules_read(char *line, size_t length, struct rule *rule, struct rules_problem *problem)
+{
+	struct parser parser = { .rule = rule, .line = line, .rest = line, .subject = "line" };
+	const char *message;
+
+	parser.item = (struct item *)(void *)(rule + 1);
+	memset(rule, 0, sizeof *rule);
+	if (length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
+		message = "starts with a byte order mark: save the file without one";
+	else
+		message = tidy(line, &length);
+	if (message == NULL && length > 0)
+		message = read_words(&parser);
+	if (message != NULL)
+		describe(&parser, message, problem);
+	else if (length > 0)
+		finish(&parser, length);
+	return message == NULL;
+}
+
+/* ---- records ---- */
+
+const struct item *
+rules_first(const struct rule *rule)
+{
+	return rule->text > sizeof *rule ? (const struct item *)(const void *)(rule + 1) : NULL;
+}
+
+const struct item *
+rules_next(const struct rule *rule, const struct item *item)
+{
+	item += item->kind == ITEM_PREFIX6 ? 3 : 1;
+	return (const char *)item < (const char *)rule + rule->text ? item : NULL;
+}
+
+const char *
+rules_text(const struct rule *rule)
+{
+	return (const char *)rule + rule->text;
+}
+
+const char *
+rules_name(const struct rule *rule, const struct item *item)
+{
+	return rules_text(rule) + item->is.name;
+}
+
+const unsigned char *
+rules_octets(const struct item *item)
+{
+	return item->kind == ITEM_PREFIX4 ? item->is.four : (const unsigned char *)(item + 1);
+}
+
+bool
+rules_is_unspecified(const struct item *item)
+{
+	static const unsigned char zero[16];
+	unsigned size = item->kind == ITEM_PREFIX4 ? 4 : 16;
+
+	return (item->kind == ITEM_PREFIX4 || item->kind == ITEM_PREFIX6) &&
+	    item->length == 8 * size && memcmp(rules_octets(item), zero, size) == 0;
+}
+
+static bool
+item_is_sound(const struct item *item, size_t room, size_t text_length)
+{
+	switch (item->kind) {
+	case ITEM_ANY:
+	case ITEM_LOCAL:
+	case ITEM_INTERNAL:
+	case ITEM_PORTS:
+		return true;
+	case ITEM_PREFIX4:
+		return item->length <= 32;
+	case ITEM_PREFIX6:
+		return item->length <= 128 && room >= 3 * sizeof *item;
+	case ITEM_NAME:
+	case ITEM_DOMAIN:
+	case ITEM_USER:
+		return item->is.name <= text_length && item->length <= text_length - item->is.name;
+	default:
+		return false;
+	}
+}
+
+bool
+rules_is_sound(const struct rule *rule, size_t size)
+{
+	const struct item *item;
+	size_t text_length;
+
+	if (size < sizeof *rule + 1 || rule->size != size || rule->text < sizeof *rule ||
+	    rule->text >= size || (rule->text - sizeof *rule) % sizeof *item != 0 ||
+	    rule->permit > 1 || rule->ident > RULE_IDENT_REQUIRE || rule->line == 0)
+		return false;
+	text_length = strnlen(rules_text(rule), size - rule->text);
+	if (text_length == size - rule->text)
+		return false;
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
+		if (item->criterion >= RULE_CRITERIA ||
+		    !item_is_sound(item,
+			(size_t)((const char *)rule + rule->text - (const char *)item),
+			text_length))
+			return false;
+	return true;
+}

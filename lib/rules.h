@@ -1,0 +1,85 @@
+/* A rule of an access list (socks4-stdio.acl(5)): a line of text, read into one record that stands
+ * by itself: the rule, its items, its text. A list holds such records one after another, in memory
+ * as in a frozen file. */
+
+#ifndef RULES_H
+#define RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct address;
+
+enum rule_ident { RULE_IDENT_DEFAULT, RULE_IDENT_OFF, RULE_IDENT_ASK, RULE_IDENT_REQUIRE };
+
+/* The criteria that have a list of items. */
+enum rule_criterion { RULE_FROM, RULE_USER, RULE_TO, RULE_PORT, RULE_CRITERIA };
+
+enum item_kind {
+	ITEM_ANY,
+	ITEM_LOCAL,
+	ITEM_INTERNAL,
+	ITEM_PREFIX4,
+	ITEM_PREFIX6, /* its octets are in the place of the next two items */
+	ITEM_NAME,
+	ITEM_DOMAIN, /* its name has no leading dot */
+	ITEM_USER,
+	ITEM_PORTS
+};
+
+struct item {
+	uint8_t kind, criterion;
+	uint8_t length; /* of a prefix in bits, of a name or user in bytes */
+	uint8_t unused;
+	union {
+		unsigned char four[4]; /* ITEM_PREFIX4 */
+		uint32_t name;	       /* offset in the rule's text: it ends in no NUL of its own */
+		struct {
+			uint16_t low, high;
+		} ports;
+	} is;
+};
+
+struct rule {
+	uint32_t size; /* of the whole record in bytes, a multiple of 8 */
+	uint32_t text; /* offset of the text, where the items end; the text ends in NUL */
+	uint32_t line;
+	uint8_t permit, ident;
+	uint8_t command;  /* SOCKS4_CONNECT, SOCKS4_BIND; 0: both */
+	uint8_t internal; /* a bit, 1 << criterion, for each that has the word internal */
+};
+
+/* Room, in bytes, that the record of a line of so many bytes can take at the most. */
+#define RULES_ROOM(length) ((size_t)(length)*16 + 96)
+
+/* What is wrong with a line: a sentence. */
+struct rules_problem {
+	char text[512];
+};
+
+/* Reads a line without its newline, which it changes, into *rule; the bytes after the line must be
+ * writable by one. rule->size is 0 after a line that has no rule. False with *problem if it is
+ * wrong. The caller sets rule->line. */
+bool rules_read(char *line, size_t length, struct rule *rule, struct rules_problem *problem);
+
+/* The items of a rule, one after another: the first, the one after an item, and NULL after the
+ * last. */
+const struct item *rules_first(const struct rule *rule);
+const struct item *rules_next(const struct rule *rule, const struct item *item);
+
+/* The text of a rule, single-spaced, without its comment, and the name of an item in it. */
+const char *rules_text(const struct rule *rule);
+const char *rules_name(const struct rule *rule, const struct item *item);
+
+/* The octets of a prefix item: 4 or 16. */
+const unsigned char *rules_octets(const struct item *item);
+
+/* True for a destination of exactly 0.0.0.0 or ::, not for a prefix that it lies in. */
+bool rules_is_unspecified(const struct item *item);
+
+/* True if what stands in a record of that many bytes is one, as rules_read() makes them: nothing in
+ * it leads outside. For records that come from a file. */
+bool rules_is_sound(const struct rule *rule, size_t size);
+
+#endif
