@@ -752,7 +752,7 @@ two_addresses='
 	require strace
 	printf '%s\n' 'deny to internal' 'permit from any' >to
 	printf '%s\n' 'permit from internal' >from
-	for fault in socket:error=EMFILE socket:error=ENOBUFS sendto,bind:error=EACCES; do
+	for fault in socket:error=EMFILE socket:error=ENOBUFS recvfrom,bind:error=EACCES; do
 		for question in 'to 192.0.2.7 198.51.100.9' 'to 192.0.2.7 2001:db8::9' 'from 192.0.2.7 198.51.100.9'; do
 			read -r list source destination <<<"$question"
 			ASAN_OPTIONS=detect_leaks=0 run -1 strace -qq -o trace -e "inject=$fault" "$BIN" -t -a "$list" \
