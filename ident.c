@@ -5,7 +5,6 @@
 #include <sys/types.h>
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -15,6 +14,7 @@
 #include "lib/dial.h"
 #include "ident.h"
 #include "lib/net.h"
+#include "lib/resolve.h"
 #include "lib/text.h"
 
 enum { IDENT_PORT = 113 };
@@ -255,21 +255,12 @@ is_ambiguous(uid_t uid)
 }
 
 int
-ident_local(const struct net_file *file, char user[IDENT_USER + 1])
+ident_local(const struct net_file *file, int64_t deadline, char user[IDENT_USER + 1])
 {
 	uid_t uid = getuid();
-	const struct passwd *entry;
-	size_t length;
 
 	user[0] = '\0';
 	if ((file->socket && peer_uid(file->fd, &uid) == -1) || is_ambiguous(uid))
 		return -1;
-	entry = getpwuid(uid);
-	if (entry == NULL)
-		return -1;
-	length = strlen(entry->pw_name);
-	if (length == 0 || length > IDENT_USER)
-		return -1;
-	memcpy(user, entry->pw_name, length + 1);
-	return 0;
+	return resolve_login(uid, deadline, user) == RESOLVE_OK ? 0 : -1;
 }

@@ -25,7 +25,7 @@ int ident_query(const struct endpoint *source, const struct endpoint *here, int6
     char user[IDENT_USER + 1]);
 
 /* The login name behind a local client's file: of the peer's uid for a socket, which is a Unix one
- * then, else of our real uid. 0, or -1 where there is none. */
-int ident_local(const struct net_file *file, char user[IDENT_USER + 1]);
+ * then, else of our real uid. 0, or -1 if there is none, or none within the deadline. */
+int ident_local(const struct net_file *file, int64_t deadline, char user[IDENT_USER + 1]);
 
 #endif

@@ -299,16 +299,17 @@ judge(struct session *s)
 	return outcomes[status];
 }
 
-/* Finds the identity, as DESIGN.md section 3 has it. False where none is to be had. */
+/* Finds the identity, as DESIGN.md section 3 has it. Returns false if none can be had. */
 static bool
 find_identity(struct session *s)
 {
+	int64_t deadline = net_deadline(s->options->limits.ident);
+
 	if (s->source.address.family == AF_UNSPEC)
-		return ident_local(&s->standard[IN], s->identity) == 0;
+		return ident_local(&s->standard[IN], deadline, s->identity) == 0;
 	if (s->reached.address.family == AF_UNSPEC && net_local(IN, &s->reached) == -1)
 		return false;
-	return ident_query(&s->source, &s->reached, net_deadline(s->options->limits.ident),
-		   s->identity) == 0;
+	return ident_query(&s->source, &s->reached, deadline, s->identity) == 0;
 }
 
 /* Keeps the permitted candidates whose rule accepts the identity; asks once, if one asks. */
@@ -337,6 +338,8 @@ identify(struct session *s)
 	same = known && strcmp(s->identity, s->request.userid) == 0;
 	s->record.ident = known ? s->identity : "";
 	s->record.ms_ident = net_now() - start;
+	if (net_stopped())
+		return SYSTEM;
 	if (s->deadline != NET_FOREVER)
 		s->deadline += s->record.ms_ident; /* the identity has a limit of its own */
 	for (i = kept = 0; i < judgement->count; i++) {

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,7 +32,7 @@ struct client {
 	struct endpoint proxy;	     /* the address of it that answered */
 	struct endpoint destination; /* where the host is an IPv4 address */
 	char proxy_text[ADDRESS_TEXT + SOCKS4_FIELD];
-	char login[SOCKS4_FIELD + 1];
+	char login[RESOLVE_LOGIN + 1];
 	struct log_record record;
 };
 
@@ -62,20 +61,6 @@ fail_proxy(const struct client *c, int status, const char *what, const char *why
 	return fail(status, "proxy ", c->proxy_text, bytes);
 }
 
-/* The USERID: -u, else the login name of the real uid, else none. */
-static const char *
-userid(struct client *c)
-{
-	const struct passwd *entry;
-
-	if (c->options->userid != NULL)
-		return c->options->userid;
-	entry = getpwuid(getuid());
-	if (entry != NULL && strlen(entry->pw_name) < sizeof c->login)
-		strcpy(c->login, entry->pw_name);
-	return c->login;
-}
-
 static const char *
 resolve_problem(enum resolve_status status)
 {
@@ -87,6 +72,23 @@ resolve_problem(enum resolve_status status)
 	default:
 		return "looking it up failed";
 	}
+}
+
+/* The USERID: -u, else the login name of the real uid, else none. */
+static int
+find_userid(struct client *c)
+{
+	enum resolve_status status = RESOLVE_OK;
+	const char *userid = c->options->userid;
+
+	if (userid == NULL) {
+		status = resolve_login(getuid(), c->deadline, c->login);
+		userid = c->login;
+	}
+	c->request.userid = c->record.userid = userid;
+	return status != RESOLVE_TIMEOUT && status != RESOLVE_STOPPED
+	    ? 0
+	    : fail(LOST, "login name: ", resolve_problem(status), "; -u gives one");
 }
 
 static void
@@ -129,7 +131,8 @@ make_request(struct client *c)
 	c->request.command = options->bind ? SOCKS4_BIND : SOCKS4_CONNECT;
 	c->record.command = options->bind ? "bind" : "connect";
 	c->request.port = options->port;
-	c->request.userid = c->record.userid = userid(c);
+	if (find_userid(c) != 0)
+		return LOST;
 	if (address_parse(host, &address) == 0 && address.family == AF_INET) {
 		ask_address(c, &address);
 		return 0;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -14,12 +15,22 @@
 #include "lib/net.h"
 #include "lib/resolve.h"
 
-/* What the child tells through the pipe: one write of less than PIPE_BUF bytes, so that it comes
- * whole or not at all. The child has read what strangers answered, so nothing in it is trusted. */
+/* What the child is asked. */
+struct question {
+	const char *name; /* NULL: the login name of uid */
+	int family;
+	uid_t uid;
+};
+
+/* What it tells through the pipe: one write of less than PIPE_BUF bytes, so that it comes whole or
+ * not at all. The child has read what strangers answered, so nothing in it is trusted. */
 struct message {
-	int error; /* 0, or errno: the system failed us */
+	bool failed; /* the system failed us */
 	unsigned count;
-	struct address addresses[RESOLVE_MOST];
+	union {
+		struct address addresses[RESOLVE_MOST];
+		char login[RESOLVE_LOGIN + 1];
+	} found;
 };
 
 /* An answer that may be used and is not there yet. Mapped addresses have become IPv4 by then. */
@@ -37,31 +48,40 @@ is_welcome(const struct address *address, int family, const struct address *have
 }
 
 static void
-look_up(const char *name, int family, struct message *message)
+look_up_name(const char *name, int family, struct message *message)
 {
+	struct address *addresses = message->found.addresses;
 	struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list = NULL, *item;
 	struct sockaddr_storage storage;
 	struct endpoint found;
 	int status = getaddrinfo(name, NULL, &hints, &list);
 
-	if (status == EAI_MEMORY)
-		message->error = ENOMEM;
+	message->failed = status == EAI_MEMORY;
 	for (item = status == 0 ? list : NULL; item != NULL; item = item->ai_next) {
 		if (message->count == RESOLVE_MOST || item->ai_addrlen > sizeof storage)
 			break;
 		memset(&storage, 0, sizeof storage);
 		memcpy(&storage, item->ai_addr, item->ai_addrlen);
 		if (address_from_socket(&storage, &found) == 0 &&
-		    is_welcome(&found.address, family, message->addresses, message->count))
-			message->addresses[message->count++] = found.address;
+		    is_welcome(&found.address, family, addresses, message->count))
+			addresses[message->count++] = found.address;
 	}
 	if (status == 0)
 		freeaddrinfo(list);
 }
 
 static void
-be_child(const char *name, int family, int64_t deadline, const int ends[2])
+look_up_login(uid_t uid, struct message *message)
+{
+	const struct passwd *entry = getpwuid(uid);
+
+	if (entry != NULL && strlen(entry->pw_name) <= RESOLVE_LOGIN)
+		strcpy(message->found.login, entry->pw_name);
+}
+
+static void
+be_child(const struct question *question, int64_t deadline, const int ends[2])
 {
 	static const int signals[] = { SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM };
 	struct message message;
@@ -77,7 +97,10 @@ be_child(const char *name, int family, int64_t deadline, const int ends[2])
 	close(1);
 	close(ends[0]);
 	memset(&message, 0, sizeof message);
-	look_up(name, family, &message);
+	if (question->name != NULL)
+		look_up_name(question->name, question->family, &message);
+	else
+		look_up_login(question->uid, &message);
 	_exit(write(ends[1], &message, sizeof message) == (ssize_t)sizeof message ? 0 : 1);
 }
 
@@ -107,42 +130,13 @@ await(int fd, int64_t deadline, const struct pollfd *watch)
 	return RESOLVE_STOPPED;
 }
 
+/* Has a child answer the question. It is gone and reaped on return. */
 static enum resolve_status
-take_message(int fd, int family, struct address *addresses, size_t *count)
-{
-	struct message message;
-	struct address address;
-	unsigned i;
-
-	*count = 0;
-	if (read(fd, &message, sizeof message) != (ssize_t)sizeof message) {
-		errno = ECHILD; /* it died over the answer, or had no memory */
-		return RESOLVE_SYSTEM;
-	}
-	if (message.error != 0) {
-		errno = message.error;
-		return RESOLVE_SYSTEM;
-	}
-	for (i = 0; i < message.count && i < RESOLVE_MOST; i++) {
-		if (message.addresses[i].family != AF_INET &&
-		    message.addresses[i].family != AF_INET6)
-			continue;
-		/* Set anew: an address must not be in a form that no rule knows. */
-		address_set(&address, message.addresses[i].family, message.addresses[i].octets);
-		if (address.family == AF_INET6)
-			address.scope = message.addresses[i].scope;
-		if (is_welcome(&address, family, addresses, *count))
-			addresses[(*count)++] = address;
-	}
-	return *count > 0 ? RESOLVE_OK : RESOLVE_NONE;
-}
-
-enum resolve_status
-resolve_name(const char *name, int family, int64_t deadline, const struct pollfd *watch,
-    struct address *addresses, size_t *count)
+ask_child(const struct question *question, int64_t deadline, const struct pollfd *watch,
+    struct message *message)
 {
 	enum resolve_status status;
-	int ends[2], error;
+	int ends[2];
 	pid_t child;
 
 	/* Ignored by who started us, it would give the child's number away before we kill it. */
@@ -151,20 +145,59 @@ resolve_name(const char *name, int family, int64_t deadline, const struct pollfd
 		return RESOLVE_SYSTEM;
 	child = fork();
 	if (child == 0)
-		be_child(name, family, deadline, ends);
-	error = errno;
+		be_child(question, deadline, ends);
 	close(ends[1]);
-	errno = error;
 	status = child == -1 ? RESOLVE_SYSTEM : await(ends[0], deadline, watch);
-	if (status == RESOLVE_OK)
-		status = take_message(ends[0], family, addresses, count);
-	error = errno;
+	/* It may have died over the answer, or had no memory. */
+	if (status == RESOLVE_OK &&
+	    (read(ends[0], message, sizeof *message) != (ssize_t)sizeof *message ||
+		message->failed))
+		status = RESOLVE_SYSTEM;
 	if (child != -1) {
 		kill(child, SIGKILL);
 		while (waitpid(child, NULL, 0) == -1 && errno == EINTR)
 			continue;
 	}
 	close(ends[0]);
-	errno = error;
 	return status;
+}
+
+enum resolve_status
+resolve_name(const char *name, int family, int64_t deadline, const struct pollfd *watch,
+    struct address *addresses, size_t *count)
+{
+	const struct question question = { .name = name, .family = family };
+	struct message message;
+	struct address address, *found = message.found.addresses;
+	enum resolve_status status = ask_child(&question, deadline, watch, &message);
+	unsigned i;
+
+	*count = 0;
+	if (status != RESOLVE_OK)
+		return status;
+	for (i = 0; i < message.count && i < RESOLVE_MOST; i++) {
+		if (found[i].family != AF_INET && found[i].family != AF_INET6)
+			continue;
+		/* Set anew: an address must not be in a form that no rule knows. */
+		address_set(&address, found[i].family, found[i].octets);
+		if (address.family == AF_INET6)
+			address.scope = found[i].scope;
+		if (is_welcome(&address, family, addresses, *count))
+			addresses[(*count)++] = address;
+	}
+	return *count > 0 ? RESOLVE_OK : RESOLVE_NONE;
+}
+
+enum resolve_status
+resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1])
+{
+	const struct question question = { .uid = uid };
+	struct message message;
+	enum resolve_status status = ask_child(&question, deadline, NULL, &message);
+
+	memset(login, 0, RESOLVE_LOGIN + 1);
+	if (status != RESOLVE_OK)
+		return status;
+	memcpy(login, message.found.login, RESOLVE_LOGIN);
+	return *login != '\0' ? RESOLVE_OK : RESOLVE_NONE;
 }

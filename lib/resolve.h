@@ -1,23 +1,28 @@
-/* Names to addresses within a limit: getaddrinfo(3) knows none, so a child calls it. */
+/* Names to addresses, and users to logins, within a limit: getaddrinfo(3) and getpwuid(3) know
+ * none, so a child calls them. */
 
 #ifndef RESOLVE_H
 #define RESOLVE_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct address;
 struct pollfd;
 
-enum { RESOLVE_MOST = 16 }; /* addresses of a name that are looked at */
+enum {
+	RESOLVE_MOST = 16,  /* addresses of a name that are looked at */
+	RESOLVE_LOGIN = 255 /* longest login: no USERID is longer */
+};
 
 enum resolve_status {
 	RESOLVE_OK,
-	RESOLVE_NONE,	 /* no such name, no address of that family, or only unspecified ones */
+	RESOLVE_NONE,	 /* no such name or user, no address of that family */
 	RESOLVE_TIMEOUT, /* the limit passed; the child is killed */
 	RESOLVE_LEFT,	 /* the client that is watched, meanwhile */
 	RESOLVE_STOPPED, /* net_stop() */
-	RESOLVE_SYSTEM	 /* no child, no pipe: errno */
+	RESOLVE_SYSTEM	 /* no child, no pipe, no memory */
 };
 
 /* Looks name up in the order of getaddrinfo(3) (RFC 6724); family AF_INET, AF_INET6, or
@@ -28,5 +33,8 @@ enum resolve_status {
  */
 enum resolve_status resolve_name(const char *name, int family, int64_t deadline,
     const struct pollfd *watch, struct address *addresses, size_t *count);
+
+/* Looks up the login of a uid. RESOLVE_OK with login, else login is empty. */
+enum resolve_status resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1]);
 
 #endif

@@ -168,6 +168,27 @@ dialogue() {
 	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
 }
 
+@test "a user database that hangs: never more than the limit, and a signal ends it" {
+	cat >"$SCRATCH/scene" <<-'END'
+		. "$TESTS/helper.bash"
+		set -eu
+		rm /etc/passwd
+		mkfifo /etc/passwd
+		status=0
+		timeout $((5 * SLOW)) "$BIN" -w connect=1 -c 127.0.0.1 192.0.2.1 80 </dev/null 2>"$SCRATCH/err" || status=$?
+		[ "$status" = 1 ]
+		grep -qx 'socks4-stdio: login name: looking it up took too long; -u gives one' "$SCRATCH/err"
+		start client "$BIN" -w connect=0 -c 127.0.0.1 192.0.2.1 80
+		wait_for pgrep -P "${PIDS[client]}"
+		kill "${PIDS[client]}"
+		status=0
+		status_of client || status=$?
+		[ "$status" = 1 ]
+		stop_all
+	END
+	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+}
+
 @test "the idle limit is told" {
 	dialogue 1 'nothing moved for 1 seconds' '-w idle=1 192.0.2.1 80' 2:send "$granted" 2:expect "$(request 4 1 80 192.0.2.1 "$(id -un)")" \
 		2:expect-closed

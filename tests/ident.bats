@@ -383,3 +383,21 @@ local_verdict() {
 	setpriv --reuid nobody --clear-groups "$TOOLS/peer" connect "unix:socket" \
 		send "$(request 4 1 80 127.0.0.1 root)" expect '\0\x5d\0\0\0\0\0\0' close
 }
+
+# Nobody writes to the user database: who looks a uid up hangs, be it in glibc or in musl.
+@test "a user database that hangs: never more than the limit, and a signal ends it" {
+	hanging() {
+		rm /etc/passwd
+		mkfifo /etc/passwd
+		CLIENT=unix silent require 92
+		CLIENT=unix silent ask 90
+		start session "$TOOLS/peer" -t $((5 * SLOW)) -2 log exec unix same send "$(request 4 1 80 127.0.0.1 alice)" \
+			wait-file asked kill TERM expect '\0\x5b\0\0\0\0\0\0' expect-eof expect-exit 1 -- "$BIN" -a require -l stderr -w ident=0
+		looking_up() { pgrep -P "$(pgrep -P "${PIDS[session]}")"; }
+		wait_for looking_up
+		touch asked
+		status_of session || fail "$(cat "$SCRATCH/session.err" log)"
+		grep -q '^refuse .* ident="" .*code=91 reason=system$' log
+	}
+	in_lab hanging
+}
