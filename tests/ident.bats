@@ -393,8 +393,8 @@ local_verdict() {
 		CLIENT=unix silent ask 90
 		start session "$TOOLS/peer" -t $((5 * SLOW)) -2 log exec unix same send "$(request 4 1 80 127.0.0.1 alice)" \
 			wait-file asked kill TERM expect '\0\x5b\0\0\0\0\0\0' expect-eof expect-exit 1 -- "$BIN" -a require -l stderr -w ident=0
-		looking_up() { pgrep -P "$(pgrep -P "${PIDS[session]}")"; }
-		wait_for looking_up
+		wait_for pgrep -P "${PIDS[session]}"
+		wait_for pgrep -P "$(pgrep -P "${PIDS[session]}")" # the child that looks up
 		touch asked
 		status_of session || fail "$(cat "$SCRATCH/session.err" log)"
 		grep -q '^refuse .* ident="" .*code=91 reason=system$' log
