@@ -140,7 +140,7 @@ bad_usage() {
 
 @test "a listening, an unconnected and a datagram socket on fd 0: system, exit 1" {
 	for kind in listening unconnected datagram; do
-		run -1 --separate-stderr "$TOOLS/oddfd" "$kind" "$BIN" -l stderr -a "$ACL"
+		run -0 --separate-stderr "$TOOLS/peer" exec "$kind" same expect-exit 1 -- "$BIN" -l stderr -a "$ACL"
 		[[ $stderr == 'refuse code=91 reason=system' ]]
 	done
 }

@@ -2,24 +2,13 @@
  * crowd: many clients at once who mean no good: requests that never end, or BINDs that nobody
  * calls, from many addresses. tests/README.md has the options.
  */
-#define _POSIX_C_SOURCE 200809L
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
+#define NAME "crowd"
+#include <limits.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "tests/net.h"
 
 /* A launcher may queue no more than 64 calls; those that find no room there come late. */
 enum { REPLY = 8, GRANTED = 90, REJECTED = 91, TICK = 20, BYTE_EVERY = 250, MOST_CALLS = 50 };
@@ -36,14 +25,13 @@ struct client {
 	unsigned char replies[2 * REPLY];
 };
 
-/* milliseconds; 0: one that is turned away stays away */
+/* again: milliseconds; 0: one that is turned away stays away */
 static struct {
-	size_t clients, addresses, at_once;
-	int64_t again;
+	long clients, addresses, at_once, again;
 	bool binds;
 	uint32_t source;
-	struct sockaddr_in gateway;
-} options = { .clients = 1000, .addresses = 1, .at_once = SIZE_MAX };
+	struct net_address gateway;
+} options = { .clients = 1000, .addresses = 1, .at_once = LONG_MAX };
 
 /* For 203.0.113.80, port 80. */
 static const unsigned char bind_request[] = { 4, 2, 0, 80, 203, 0, 113, 80, 0 },
@@ -51,31 +39,14 @@ static const unsigned char bind_request[] = { 4, 2, 0, 80, 203, 0, 113, 80, 0 },
 
 static struct client *clients;
 static struct pollfd *entries;
-static size_t not_answered, not_over, under_way, calls;
-static unsigned long turned_away;
+static long not_answered, not_over, under_way, calls, turned_away;
 static volatile sig_atomic_t stopping;
-
-static void
-fail(const char *what)
-{
-	fprintf(stderr, "crowd: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static void
 on_signal(int number)
 {
 	(void)number;
 	stopping = 1;
-}
-
-static int64_t
-milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void
@@ -105,7 +76,7 @@ over(struct client *client)
 		turned_away++;
 	if (client->got == 0 && options.again > 0) {
 		client->state = TO_CALL;
-		client->due = milliseconds() + options.again;
+		client->due = net_milliseconds() + options.again;
 		return;
 	}
 	client->state = OVER;
@@ -115,19 +86,17 @@ over(struct client *client)
 static void
 call(struct client *client)
 {
-	struct sockaddr_in local = { .sin_family = AF_INET };
-	size_t number = (size_t)(client - clients) % options.addresses;
+	struct net_address source = net_loopback(0);
+	uint32_t number = (uint32_t)((client - clients) % options.addresses);
 
-	local.sin_addr.s_addr = htonl(options.source + (uint32_t)number);
-	client->fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (client->fd < 0 || fcntl(client->fd, F_SETFL, O_NONBLOCK) < 0 ||
-	    bind(client->fd, (struct sockaddr *)&local, sizeof local) < 0)
-		fail("socket");
+	source.of.four.sin_addr.s_addr = htonl(options.source + number);
+	client->fd = net_bound(&source, SOCK_STREAM);
+	net_must(client->fd >= 0 && fcntl(client->fd, F_SETFL, O_NONBLOCK) == 0, "socket");
 	client->state = CALLING;
 	client->answered = false;
 	under_way++;
 	calls++;
-	if (connect(client->fd, (struct sockaddr *)&options.gateway, sizeof options.gateway) < 0 &&
+	if (connect(client->fd, &options.gateway.of.any, options.gateway.length) < 0 &&
 	    errno != EINPROGRESS)
 		over(client);
 }
@@ -148,7 +117,7 @@ trickle(struct client *client)
 	static const unsigned char letter[] = { 'a' };
 
 	say(client, client->sent < sizeof slow_request ? &slow_request[client->sent] : letter, 1);
-	client->due = milliseconds() + BYTE_EVERY;
+	client->due = net_milliseconds() + BYTE_EVERY;
 }
 
 static void
@@ -157,8 +126,7 @@ begin(struct client *client)
 	socklen_t length = sizeof(int);
 	int error;
 
-	if (getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
-		fail("getsockopt");
+	net_must(getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0, "getsockopt");
 	if (error != 0) {
 		over(client);
 		return;
@@ -186,7 +154,7 @@ listen_to(struct client *client)
 		over(client);
 }
 
-/* Where too many call, the gateway may know nothing of a connection that stands for us. */
+/* When too many call, the gateway may know nothing of a connection that we think we have. */
 static bool
 is_known(const struct client *client)
 {
@@ -198,7 +166,7 @@ is_known(const struct client *client)
 static void
 work(struct client *client, short events)
 {
-	bool due = client->due <= milliseconds();
+	bool due = client->due <= net_milliseconds();
 
 	if (client->state == TO_CALL && due && under_way < options.at_once && calls < MOST_CALLS)
 		call(client);
@@ -243,27 +211,27 @@ report(void)
 		"rejected", "granted-rejected", "strange" };
 
 	for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
-		size_t count = 0;
-		for (size_t n = 0; n < options.clients; n++)
+		long count = 0;
+		for (long n = 0; n < options.clients; n++)
 			count += strcmp(outcome(&clients[n]), outcomes[i]) == 0;
 		if (count > 0)
-			printf("%zu %s\n", count, outcomes[i]);
+			printf("%ld %s\n", count, outcomes[i]);
 	}
-	fprintf(stderr, "turned away %lu times\n", turned_away);
+	fprintf(stderr, "turned away %ld times\n", turned_away);
 }
 
 static void
 meet(void)
 {
 	while (not_over > 0 && !stopping) {
-		for (size_t n = 0; n < options.clients; n++) {
+		for (long n = 0; n < options.clients; n++) {
 			entries[n].fd = clients[n].fd;
 			entries[n].events = clients[n].state == CALLING ? POLLOUT : POLLIN;
 			entries[n].revents = 0;
 		}
-		if (poll(entries, (nfds_t)options.clients, TICK) < 0 && errno != EINTR)
-			fail("poll");
-		for (size_t n = 0; n < options.clients; n++)
+		if (poll(entries, (nfds_t)options.clients, TICK) < 0)
+			net_must(errno == EINTR, "poll");
+		for (long n = 0; n < options.clients; n++)
 			work(&clients[n], entries[n].revents);
 	}
 }
@@ -271,39 +239,17 @@ meet(void)
 static void
 parse_options(int argc, char **argv)
 {
-	struct in_addr source;
-	int option;
+	const struct net_option letters[] = { { 'a', .number = &options.addresses },
+		{ 'j', .number = &options.at_once }, { 'n', .number = &options.clients },
+		{ 'r', .number = &options.again }, { 0 } };
 
-	while ((option = getopt(argc, argv, "a:j:n:r:")) != -1)
-		switch (option) {
-		case 'a':
-			options.addresses = strtoul(optarg, NULL, 10);
-			break;
-		case 'j':
-			options.at_once = strtoul(optarg, NULL, 10);
-			break;
-		case 'n':
-			options.clients = strtoul(optarg, NULL, 10);
-			break;
-		case 'r':
-			options.again = strtol(optarg, NULL, 10);
-			break;
-		default:
-			argc = 0;
-		}
-	argv += optind;
-	if (argc - optind != 4 || options.addresses == 0 || options.clients == 0 ||
-	    inet_pton(AF_INET, argv[1], &source) != 1 ||
-	    inet_pton(AF_INET, argv[2], &options.gateway.sin_addr) != 1) {
-		fputs("usage: crowd [-a addresses] [-j at-once] [-n clients] [-r milliseconds] "
-		      "slow|bind first-address gateway port\n",
-		    stderr);
-		exit(2);
-	}
+	argv = net_options(argc, argv, letters, 4,
+	    "crowd [-a addresses] [-j at-once] [-n clients] [-r milliseconds] "
+	    "slow|bind first-address gateway port");
 	options.binds = strcmp(argv[0], "bind") == 0;
-	options.source = ntohl(source.s_addr);
-	options.gateway.sin_family = AF_INET;
-	options.gateway.sin_port = htons((uint16_t)strtoul(argv[3], NULL, 10));
+	options.source = ntohl(net_numeric(argv[1], "0").of.four.sin_addr.s_addr);
+	options.gateway = net_numeric(argv[2], argv[3]);
+	net_must(options.source != 0 && options.gateway.length > 0, "not an address");
 }
 
 int
@@ -315,16 +261,14 @@ main(int argc, char **argv)
 	parse_options(argc, argv);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		fail("getrlimit");
+	net_must(getrlimit(RLIMIT_NOFILE, &limit) == 0, "getrlimit");
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	clients = calloc(options.clients, sizeof *clients);
-	entries = calloc(options.clients, sizeof *entries);
-	if (!clients || !entries)
-		fail("calloc");
+	clients = calloc((size_t)options.clients, sizeof *clients);
+	entries = calloc((size_t)options.clients, sizeof *entries);
+	net_must(clients != NULL && entries != NULL, "calloc");
 	not_answered = not_over = options.clients;
-	for (size_t n = 0; n < options.clients; n++)
+	for (long n = 0; n < options.clients; n++)
 		clients[n].fd = -1;
 	meet();
 	report();

@@ -2,21 +2,10 @@
  * dnsd: a DNS server that says what it is told, for a network namespace of its own. tests/README.md
  * has the records.
  */
-#define _POSIX_C_SOURCE 200809L
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#define NAME "dnsd"
 #include <strings.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "tests/net.h"
 
 enum {
 	TYPE_A = 1,
@@ -42,8 +31,7 @@ struct record {
 struct answer {
 	unsigned char message[MESSAGE];
 	size_t length;
-	struct sockaddr_storage to;
-	socklen_t to_length;
+	struct net_address to;
 	int64_t due;
 };
 
@@ -51,22 +39,6 @@ static struct record records[RECORDS];
 static size_t record_count;
 static struct answer waiting[WAITING];
 static size_t waiting_count;
-
-static void
-fail(const char *what)
-{
-	fprintf(stderr, "dnsd: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static int64_t
-milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static bool
 set_record(struct record *record, const char *type, const char *value)
@@ -112,7 +84,7 @@ read_records(const char *path)
 	FILE *file = fopen(path, "r");
 
 	if (!file)
-		fail(path);
+		net_fail(path);
 	while (fgets(line, sizeof line, file)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (line[0] != '\0' && line[0] != '#')
@@ -147,13 +119,13 @@ log_question(const char *path, const char *name, int type)
 	FILE *file = fopen(path, "a");
 
 	if (!file)
-		fail(path);
+		net_fail(path);
 	if (type == TYPE_A || type == TYPE_AAAA)
 		fprintf(file, "%s %s\n", name, type == TYPE_A ? "A" : "AAAA");
 	else
 		fprintf(file, "%s %d\n", name, type);
 	if (fclose(file) != 0)
-		fail(path);
+		net_fail(path);
 }
 
 static void
@@ -173,7 +145,7 @@ add_address(struct answer *answer, const struct record *record)
 	answer->message[7]++;
 }
 
-/* Turns the question in answer->message into the answer; false where none is to be given. */
+/* Turns the question in answer->message into the answer; false if none is to be given. */
 static bool
 make_answer(struct answer *answer, const char *log)
 {
@@ -206,7 +178,7 @@ make_answer(struct answer *answer, const char *log)
 	message[2] = (unsigned char)(0x84 |
 	    (message[2] & 1)); /* answer, authoritative, recursion desired as asked */
 	message[3] = (unsigned char)(0x80 | rcode); /* recursion available */
-	answer->due = milliseconds() + delay;
+	answer->due = net_milliseconds() + delay;
 	return true;
 }
 
@@ -215,9 +187,9 @@ receive(int fd, const char *log)
 {
 	struct answer *answer = &waiting[waiting_count];
 
-	answer->to_length = sizeof answer->to;
-	ssize_t got = recvfrom(fd, answer->message, sizeof answer->message, 0,
-	    (struct sockaddr *)&answer->to, &answer->to_length);
+	answer->to.length = sizeof answer->to.of;
+	ssize_t got = recvfrom(
+	    fd, answer->message, sizeof answer->message, 0, &answer->to.of.any, &answer->to.length);
 	if (got < HEADER)
 		return;
 	answer->length = (size_t)got;
@@ -231,7 +203,7 @@ receive(int fd, const char *log)
 static int
 send_due(int fd)
 {
-	int64_t now = milliseconds(), next = -1;
+	int64_t now = net_milliseconds(), next = -1;
 
 	for (size_t i = 0; i < waiting_count;) {
 		struct answer *answer = &waiting[i];
@@ -242,69 +214,33 @@ send_due(int fd)
 			continue;
 		}
 		/* the resolver may have gone away meanwhile: its loss */
-		sendto(fd, answer->message, answer->length, 0, (struct sockaddr *)&answer->to,
-		    answer->to_length);
+		sendto(
+		    fd, answer->message, answer->length, 0, &answer->to.of.any, answer->to.length);
 		*answer = waiting[--waiting_count];
 	}
 	return (int)next;
 }
 
-static int
-open_socket(const char *address, const char *port)
-{
-	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-		.ai_socktype = SOCK_DGRAM };
-	struct addrinfo *found;
-	struct sockaddr_storage bound;
-	socklen_t length = sizeof bound;
-	char service[6];
-
-	if (getaddrinfo(address, port, &hints, &found) != 0) {
-		fprintf(stderr, "dnsd: bad address: %s port %s\n", address, port);
-		exit(2);
-	}
-	int fd = socket(found->ai_family, SOCK_DGRAM, 0);
-	if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&bound, &length) < 0 ||
-	    getnameinfo((struct sockaddr *)&bound, length, NULL, 0, service, sizeof service,
-		NI_NUMERICSERV | NI_DGRAM) != 0)
-		fail(address);
-	freeaddrinfo(found);
-	printf("%s\n", service);
-	fflush(stdout);
-	return fd;
-}
-
 int
 main(int argc, char **argv)
 {
-	const char *address = "127.0.0.1", *log = NULL, *port = "53";
-	int option;
+	const char *host = "127.0.0.1", *file = NULL, *log = NULL, *port = "53";
+	const struct net_option letters[] = { { 'a', .text = &host }, { 'f', .text = &file },
+		{ 'l', .text = &log }, { 'p', .text = &port }, { 0 } };
 
-	while ((option = getopt(argc, argv, "a:f:l:p:")) != -1)
-		switch (option) {
-		case 'a':
-			address = optarg;
-			break;
-		case 'f':
-			read_records(optarg);
-			break;
-		case 'l':
-			log = optarg;
-			break;
-		case 'p':
-			port = optarg;
-			break;
-		default:
-			fputs(
-			    "usage: dnsd [-a address] [-f file] [-l file] [-p port] [record ...]\n",
-			    stderr);
-			return 2;
-		}
-	for (; optind < argc; optind++)
-		add_record(argv[optind]);
+	argv = net_options(
+	    argc, argv, letters, 0, "dnsd [-a address] [-f file] [-l file] [-p port] [record ...]");
+	if (file)
+		read_records(file);
+	for (; *argv; argv++)
+		add_record(*argv);
 
-	struct pollfd fd = { .fd = open_socket(address, port), .events = POLLIN };
+	struct net_address address = net_numeric(host, port);
+	struct pollfd fd = { .fd = net_bound(&address, SOCK_DGRAM), .events = POLLIN };
+	net_must(fd.fd >= 0, host);
+	address = net_end(fd.fd, getsockname);
+	printf("%u\n", net_port(&address));
+	fflush(stdout);
 	for (;;)
 		if (poll(&fd, 1, send_due(fd.fd)) > 0)
 			receive(fd.fd, log);

@@ -4,21 +4,13 @@
  * the options. SIGUSR1 cuts the line: nothing gets through any more, and nobody is told.
  */
 #define _GNU_SOURCE /* setns */
-#include <errno.h>
-#include <fcntl.h>
+#define NAME "lossy"
 #include <linux/if.h>
 #include <linux/if_tun.h>
-#include <poll.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "tests/net.h"
 
 enum { LARGEST = 1500, MOST = 8192, DOUBLE_AFTER = 5 };
 
@@ -32,9 +24,7 @@ struct packet {
 
 /* percent, and milliseconds */
 static struct {
-	unsigned loss, doubled, reordered;
-	int64_t delay;
-	uint64_t seed;
+	long loss, doubled, reordered, delay, seed;
 } options = { .loss = 5, .doubled = 2, .reordered = 5, .delay = 200, .seed = 1 };
 
 static struct {
@@ -51,13 +41,6 @@ static struct {
 static volatile sig_atomic_t stopping, cut;
 
 static void
-fail(const char *what)
-{
-	fprintf(stderr, "lossy: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static void
 on_signal(int number)
 {
 	if (number == SIGUSR1)
@@ -66,30 +49,10 @@ on_signal(int number)
 		stopping = 1;
 }
 
-static int64_t
-milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* splitmix64 */
-static uint64_t
-chance(uint64_t below)
-{
-	uint64_t value = options.seed += 0x9e3779b97f4a7c15u;
-
-	value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
-	value = (value ^ value >> 27) * 0x94d049bb133111ebu;
-	return (value ^ value >> 31) % below;
-}
-
 static bool
-happens(unsigned percent)
+happens(long percent)
 {
-	return chance(100) < percent;
+	return net_random((uint64_t)options.seed++) % 100 < (uint64_t)percent;
 }
 
 /* Packets due in the same millisecond keep their order. */
@@ -136,12 +99,12 @@ take(void)
 	return first;
 }
 
-/* One that is held a little longer is overtaken by those behind it. */
+/* One that is held a little longer is overtaken by later ones. */
 static void
 receive(int from, int to)
 {
 	struct packet packet = { .to = to };
-	int64_t due = milliseconds() + options.delay;
+	int64_t due = net_milliseconds() + options.delay;
 	ssize_t length;
 
 	while ((length = read(from, packet.bytes, sizeof packet.bytes)) > 0) {
@@ -152,7 +115,8 @@ receive(int from, int to)
 		}
 		if (happens(options.reordered)) {
 			counts.reordered++;
-			put(&packet, due + 1 + (int64_t)chance(50));
+			put(&packet,
+			    due + 1 + (int64_t)(net_random((uint64_t)options.seed++) % 50));
 			continue;
 		}
 		put(&packet, due);
@@ -167,7 +131,7 @@ receive(int from, int to)
 static void
 deliver(void)
 {
-	int64_t now = milliseconds();
+	int64_t now = net_milliseconds();
 
 	while (queue.length > 0 && queue.heap[0]->due <= now) {
 		struct packet *packet = take();
@@ -185,13 +149,11 @@ open_device(const char *namespace, const char *name)
 	struct ifreq request = { .ifr_flags = IFF_TUN | IFF_NO_PI };
 	int space = open(namespace, O_RDONLY | O_CLOEXEC), fd;
 
-	if (space < 0 || setns(space, CLONE_NEWNET) < 0)
-		fail(namespace);
+	net_must(space >= 0 && setns(space, CLONE_NEWNET) == 0, namespace);
 	close(space);
 	snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, TUNSETIFF, &request) < 0)
-		fail(name);
+	net_must(fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0, name);
 	return fd;
 }
 
@@ -201,15 +163,14 @@ forward(int a, int b, const sigset_t *mask)
 	struct pollfd entries[] = { { .fd = a, .events = POLLIN }, { .fd = b, .events = POLLIN } };
 
 	while (!stopping) {
-		int64_t left = queue.length > 0 ? queue.heap[0]->due - milliseconds() : 3600000;
+		int64_t left = queue.length > 0 ? queue.heap[0]->due - net_milliseconds() : 3600000;
 		struct timespec wait = { 0, 0 };
 		if (left > 0) {
 			wait.tv_sec = left / 1000;
 			wait.tv_nsec = left % 1000 * 1000000;
 		}
 		if (ppoll(entries, 2, &wait, mask) < 0) {
-			if (errno != EINTR)
-				fail("ppoll");
+			net_must(errno == EINTR, "ppoll");
 			continue;
 		}
 		if ((entries[0].revents | entries[1].revents) & (POLLERR | POLLHUP | POLLNVAL)) {
@@ -222,67 +183,20 @@ forward(int a, int b, const sigset_t *mask)
 	}
 }
 
-static unsigned
-percent(const char *text)
-{
-	unsigned long value = strtoul(text, NULL, 10);
-
-	return value > 100 ? 100 : (unsigned)value;
-}
-
-static void
-parse_options(int argc, char **argv)
-{
-	int option;
-
-	while ((option = getopt(argc, argv, "2:d:l:r:s:")) != -1)
-		switch (option) {
-		case '2':
-			options.doubled = percent(optarg);
-			break;
-		case 'd':
-			options.delay = strtol(optarg, NULL, 10);
-			break;
-		case 'l':
-			options.loss = percent(optarg);
-			break;
-		case 'r':
-			options.reordered = percent(optarg);
-			break;
-		case 's':
-			options.seed = strtoull(optarg, NULL, 10);
-			break;
-		default:
-			argc = 0;
-		}
-	if (argc - optind != 4) {
-		fputs("usage: lossy [-2 percent] [-d milliseconds] [-l percent] [-r percent] [-s "
-		      "seed] "
-		      "namespace device namespace device\n",
-		    stderr);
-		exit(2);
-	}
-}
-
 int
 main(int argc, char **argv)
 {
-	const struct sigaction action = { .sa_handler = on_signal };
-	const int ours[] = { SIGINT, SIGTERM, SIGUSR1 };
-	sigset_t blocked, mask;
+	static const int ours[] = { SIGINT, SIGTERM, SIGUSR1, 0 };
+	const struct net_option letters[] = { { '2', .number = &options.doubled },
+		{ 'd', .number = &options.delay }, { 'l', .number = &options.loss },
+		{ 'r', .number = &options.reordered }, { 's', .number = &options.seed }, { 0 } };
 
-	parse_options(argc, argv);
-	sigemptyset(&blocked);
-	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-		sigaction(ours[i], &action, NULL);
-		sigaddset(&blocked, ours[i]);
-	}
-	sigprocmask(SIG_BLOCK, &blocked, &mask);
-	/* A shell starts background jobs with SIGINT ignored, and may block what we wait for. */
-	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-		sigdelset(&mask, ours[i]);
-	int a = open_device(argv[optind], argv[optind + 1]);
-	int b = open_device(argv[optind + 2], argv[optind + 3]);
+	argv = net_options(argc, argv, letters, 4,
+	    "lossy [-2 percent] [-d milliseconds] [-l percent] [-r percent] [-s seed] "
+	    "namespace device namespace device");
+	options.seed *= 1000000007; /* two seeds have no part of their chance in common */
+	sigset_t mask = net_catch(ours, on_signal);
+	int a = open_device(argv[0], argv[1]), b = open_device(argv[2], argv[3]);
 	puts("ready");
 	fflush(stdout);
 	forward(a, b, &mask);

@@ -2,34 +2,20 @@
  * peer: plays a script on connections: send this, expect that, and says which word went wrong.
  * tests/README.md has the words; the table at the end of this file names the function of each.
  */
-#define _POSIX_C_SOURCE 200809L
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
+#define NAME "peer"
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "tests/net.h"
 
 enum { ENDPOINTS = 10, CHUNK = 262144, PATTERN = 65536 };
 
 struct endpoint {
-	int listener, in, out; /* -1: none */
-	unsigned port;	       /* listening, captured or our own end's */
-	struct sockaddr_storage from;
-	socklen_t from_length; /* of bind, for the next connect */
-	size_t chunk;	       /* pace */
+	int listener, in, out;	 /* -1: none */
+	unsigned port;		 /* listening, captured or our own end's */
+	struct net_address from; /* of bind, for the next connect */
+	size_t chunk;		 /* pace */
 	long pace;
 	uint64_t filled;
 };
@@ -76,27 +62,18 @@ static int64_t deadline;
 static void
 fail(const char *format, ...)
 {
+	char text[2048];
 	va_list arguments;
 
-	fprintf(stderr, "peer: word %d, %.60s: ", word_number, word_text);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	putc('\n', stderr);
+	fprintf(stderr, "peer: word %d, %.60s: %s\n", word_number, word_text, text);
 	if (child.pid > 0) {
 		kill(child.pid, SIGKILL);
 		waitpid(child.pid, NULL, 0);
 	}
 	exit(1);
-}
-
-static int64_t
-milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void
@@ -129,8 +106,8 @@ endpoint_numbered(const char *text)
 	return &endpoints[text[0] - '0'];
 }
 
-/* Waits for the events until the word's deadline, or until `until` where that is sooner; false when
- * that passed. */
+/* Waits for the events until the word's deadline, or until `until` if that is sooner; false when
+ * that has passed. */
 static bool
 ready_until(int fd, short events, int64_t until)
 {
@@ -139,7 +116,7 @@ ready_until(int fd, short events, int64_t until)
 	if (fd < 0)
 		fail("the endpoint is not connected or listening, or closed by now");
 	for (;;) {
-		int64_t left = (until < deadline ? until : deadline) - milliseconds();
+		int64_t left = (until < deadline ? until : deadline) - net_milliseconds();
 		int found = poll(&entry, 1, left > 0 ? (int)left : 0);
 		if (found > 0)
 			return true;
@@ -158,22 +135,12 @@ ready(int fd, short events)
 
 /* ---- bytes: generated, escaped, patterns ---- */
 
-/* The eight bytes at that index of the random stream of a seed (splitmix64 of a counter). */
-static uint64_t
-random_bytes(uint64_t seed, uint64_t index)
-{
-	uint64_t value = (seed << 40) + (index + 1) * 0x9e3779b97f4a7c15u;
-
-	value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
-	value = (value ^ value >> 27) * 0x94d049bb133111ebu;
-	return value ^ value >> 31;
-}
-
+/* The bytes from that offset on of the random stream of a seed. */
 static void
 generate(unsigned char *into, size_t length, uint64_t seed, uint64_t offset)
 {
 	while (length > 0) {
-		uint64_t eight = random_bytes(seed, offset / 8);
+		uint64_t eight = net_random((seed << 40) + offset / 8);
 		size_t first = offset % 8, take = length < 8 - first ? length : 8 - first;
 		memcpy(into, (unsigned char *)&eight + first, take);
 		into += take;
@@ -204,15 +171,11 @@ show(const unsigned char *bytes, size_t length)
 static unsigned
 port_of_socket(int fd, int (*end)(int, struct sockaddr *, socklen_t *))
 {
-	struct sockaddr_storage address;
-	socklen_t length = sizeof address;
+	struct net_address address = net_end(fd, end);
 
-	if (end(fd, (struct sockaddr *)&address, &length) < 0)
+	if (address.length == 0)
 		fail("no such end: %s", strerror(errno));
-	if (address.ss_family == AF_INET)
-		return ntohs(((struct sockaddr_in *)&address)->sin_port);
-	return address.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&address)->sin6_port)
-					     : 0;
+	return net_port(&address);
 }
 
 static void
@@ -239,7 +202,7 @@ add_port(struct pattern *pattern, char letter, unsigned port)
 		add_byte(pattern, (unsigned char)*digit, EXACT);
 }
 
-/* The escape behind the backslash that `text` points at; returns what follows it. */
+/* The escape after the backslash that `text` points at; returns what follows it. */
 static const char *
 add_escape(struct pattern *pattern, const char *text)
 {
@@ -310,7 +273,7 @@ matches(const struct pattern *expected, const unsigned char *bytes, size_t lengt
 	return true;
 }
 
-/* The text with @N replaced by the port of endpoint N, where it has one. */
+/* The text with @N replaced by the port of endpoint N, if it has one. */
 static const char *
 with_ports(const char *text, char *into, size_t size)
 {
@@ -341,38 +304,26 @@ ours(int fd)
 	return fd;
 }
 
-static socklen_t
-parse_address(const char *text, struct sockaddr_storage *address)
+static struct net_address
+parse_address(const char *text)
 {
-	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-		.ai_socktype = SOCK_STREAM };
-	struct sockaddr_un *local = (struct sockaddr_un *)address;
-	struct addrinfo *found;
-	char copy[256], *host = copy;
+	struct net_address address = { .length = 0 };
+	char copy[256], *host = copy, *port;
 
-	memset(address, 0, sizeof *address);
 	with_ports(text, copy, sizeof copy);
 	if (strncmp(copy, "unix:", 5) == 0) {
-		if (strlen(copy + 5) >= sizeof local->sun_path)
-			fail("too long: %s", copy);
-		local->sun_family = AF_UNIX;
-		memcpy(local->sun_path, copy + 5, strlen(copy + 5) + 1);
-		return sizeof *local;
+		address = net_local(copy + 5);
+	} else if ((port = strrchr(copy, ':')) != NULL) {
+		*port = '\0';
+		if (*host == '[' && port[-1] == ']') {
+			host++;
+			port[-1] = '\0';
+		}
+		address = net_numeric(host, port + 1);
 	}
-	char *port = strrchr(copy, ':');
-	if (!port)
-		fail("no port: %s", copy);
-	*port = '\0';
-	if (*host == '[' && port[-1] == ']') {
-		host++;
-		port[-1] = '\0';
-	}
-	if (getaddrinfo(host, port + 1, &hints, &found) != 0)
+	if (address.length == 0)
 		fail("not an address: %s", text);
-	socklen_t length = found->ai_addrlen;
-	memcpy(address, found->ai_addr, length);
-	freeaddrinfo(found);
-	return length;
+	return address;
 }
 
 static int
@@ -395,26 +346,25 @@ new_socket(int family)
 static int
 listening_socket(const char *text, int backlog)
 {
-	struct sockaddr_storage address;
-	socklen_t length = parse_address(text, &address);
-	int fd = new_socket(address.ss_family);
+	struct net_address address = parse_address(text);
+	int fd = new_socket(address.of.any.sa_family);
 
-	if (bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, backlog) < 0)
+	if (bind(fd, &address.of.any, address.length) < 0 || listen(fd, backlog) < 0)
 		fail("cannot listen on %s: %s", text, strerror(errno));
 	return fd;
 }
 
 /* Connects the endpoint; returns 0 or the error. */
 static int
-dial(struct endpoint *endpoint, const struct sockaddr_storage *address, socklen_t length)
+dial(struct endpoint *endpoint, struct net_address address)
 {
-	int error = 0, fd = new_socket(address->ss_family);
+	int error = 0, fd = new_socket(address.of.any.sa_family);
 	socklen_t size = sizeof error;
 
-	if (endpoint->from_length > 0 &&
-	    bind(fd, (struct sockaddr *)&endpoint->from, endpoint->from_length) < 0)
+	if (endpoint->from.length > 0 &&
+	    bind(fd, &endpoint->from.of.any, endpoint->from.length) < 0)
 		fail("bind: %s", strerror(errno));
-	if (connect(fd, (const struct sockaddr *)address, length) < 0 && errno != EINPROGRESS)
+	if (connect(fd, &address.of.any, address.length) < 0 && errno != EINPROGRESS)
 		error = errno;
 	else if (!ready(fd, POLLOUT))
 		error = ETIMEDOUT;
@@ -532,10 +482,10 @@ verify_some(struct stream *stream, unsigned char *buffer, size_t size)
 	}
 	stream->done += (uint64_t)got;
 	if (stream->pause > 0 && stream->done >= stream->total / 2) {
-		stream->not_before = milliseconds() + stream->pause;
+		stream->not_before = net_milliseconds() + stream->pause;
 		stream->pause = 0;
 	} else if (stream->endpoint->chunk > 0)
-		stream->not_before = milliseconds() + stream->endpoint->pace;
+		stream->not_before = net_milliseconds() + stream->endpoint->pace;
 }
 
 static void
@@ -578,7 +528,7 @@ transfer(struct stream *streams, size_t count)
 	struct pollfd entries[4];
 
 	for (;;) {
-		int64_t now = milliseconds(), wake = deadline;
+		int64_t now = net_milliseconds(), wake = deadline;
 		struct stream *behind = NULL;
 		for (size_t i = 0; i < count; i++) {
 			struct stream *stream = &streams[i];
@@ -647,14 +597,11 @@ word_listen(void)
 static void
 word_listen_deaf(void)
 {
-	struct sockaddr_storage address;
-	socklen_t length = sizeof address;
 	struct endpoint first = { 0 };
 
 	here->listener = listening_socket(argument[0], 0);
 	here->port = port_of_socket(here->listener, getsockname);
-	getsockname(here->listener, (struct sockaddr *)&address, &length);
-	if (dial(&first, &address, length) != 0)
+	if (dial(&first, net_end(here->listener, getsockname)) != 0)
 		fail("the first caller got no connection");
 	printf("%u\n", here->port);
 }
@@ -676,14 +623,14 @@ word_close_listener(void)
 static void
 word_expect_no_caller(void)
 {
-	if (ready_until(here->listener, POLLIN, milliseconds() + (int64_t)number(argument[0])))
+	if (ready_until(here->listener, POLLIN, net_milliseconds() + (int64_t)number(argument[0])))
 		fail("somebody called");
 }
 
 static void
 word_bind(void)
 {
-	here->from_length = parse_address(argument[0], &here->from);
+	here->from = parse_address(argument[0]);
 }
 
 static void
@@ -695,9 +642,7 @@ word_buffers(void)
 static void
 word_connect(void)
 {
-	struct sockaddr_storage address;
-	socklen_t length = parse_address(argument[0], &address);
-	int error = dial(here, &address, length);
+	int error = dial(here, parse_address(argument[0]));
 
 	if (error != 0)
 		fail("%s", strerror(error));
@@ -706,10 +651,8 @@ word_connect(void)
 static void
 word_expect_refused(void)
 {
-	struct sockaddr_storage address;
-	socklen_t length = parse_address(argument[0], &address);
 	struct endpoint trial = *here;
-	int error = dial(&trial, &address, length);
+	int error = dial(&trial, parse_address(argument[0]));
 
 	if (error != ECONNREFUSED)
 		fail("expected a refusal, got %s", error ? strerror(error) : "a connection");
@@ -731,13 +674,29 @@ word_use_fds(void)
 
 /* ---- words: the program ---- */
 
+/* A socket that no launcher hands over, with nobody at its other end; -1 if that is no kind of it.
+ */
+static int
+odd_socket(const char *kind)
+{
+	const struct net_address any = net_loopback(0), discard = net_loopback(9);
+	int fd;
+
+	if (strcmp(kind, "listening") == 0)
+		return net_listener(&any, 1);
+	if (strcmp(kind, "unconnected") == 0)
+		return net_bound(&any, SOCK_STREAM);
+	if (strcmp(kind, "datagram") != 0)
+		return -1;
+	fd = net_bound(&any, SOCK_DGRAM);
+	return connect(fd, &discard.of.any, discard.length) == 0 ? fd : -1;
+}
+
 /* Makes a channel of the kind: ours and the program's end. For a pipe, `to_program` tells its
  * direction. */
 static int
 channel(struct endpoint *endpoint, const char *kind, bool to_program, int *theirs)
 {
-	struct sockaddr_storage address;
-	socklen_t length = sizeof address;
 	struct endpoint end = *endpoint;
 	char text[256];
 	int pair[2];
@@ -749,12 +708,14 @@ channel(struct endpoint *endpoint, const char *kind, bool to_program, int *their
 		fcntl(*theirs, F_SETFD, FD_CLOEXEC);
 		return ours(pair[to_program]);
 	}
+	*theirs = odd_socket(kind);
+	if (*theirs >= 0)
+		return -1;
 	if (strncmp(kind, "tcp", 3) != 0 || (kind[3] != '\0' && kind[3] != '='))
 		fail("not a kind of channel: %s", kind);
 	snprintf(text, sizeof text, "%s:0", kind[3] ? kind + 4 : "127.0.0.1");
 	int listener = listening_socket(text, 1);
-	getsockname(listener, (struct sockaddr *)&address, &length);
-	if (dial(&end, &address, length) != 0)
+	if (dial(&end, net_end(listener, getsockname)) != 0)
 		fail("cannot connect to %s", text);
 	*theirs = accepted(listener);
 	fcntl(*theirs, F_SETFL, fcntl(*theirs, F_GETFL) & ~O_NONBLOCK);
@@ -797,7 +758,7 @@ word_exec(void)
 
 	if (!options.program || child.pid != 0 || child.seen)
 		fail(options.program ? "the program has been started before"
-				     : "there is no program behind a --");
+				     : "there is no program after a --");
 	here->out = channel(here, argument[0], true, &theirs_in);
 	theirs_out = theirs_in;
 	here->in = same ? here->out : channel(here, argument[1], false, &theirs_out);
@@ -822,7 +783,7 @@ await_exit(int expected)
 	if (child.pid <= 0)
 		fail("no program runs");
 	while ((ended = waitpid(child.pid, &status, WNOHANG)) == 0) {
-		if (milliseconds() >= deadline)
+		if (net_milliseconds() >= deadline)
 			fail("the program still runs, expected its exit with %d", expected);
 		pause_for(2);
 	}
@@ -908,9 +869,9 @@ word_fill(void)
 
 	stream.total = UINT64_MAX;
 
-	while (ready_until(here->out, POLLOUT, milliseconds() + (int64_t)number(argument[1])))
+	while (ready_until(here->out, POLLOUT, net_milliseconds() + (int64_t)number(argument[1])))
 		step(&stream);
-	if (milliseconds() >= deadline)
+	if (net_milliseconds() >= deadline)
 		fail("never full, %ju bytes", (uintmax_t)stream.done);
 	here->filled = stream.done;
 	printf("%ju\n", (uintmax_t)stream.done);
@@ -981,7 +942,7 @@ word_expect_silence(void)
 {
 	unsigned char bytes[64];
 	ssize_t got =
-	    receive(here, bytes, sizeof bytes, milliseconds() + (int64_t)number(argument[0]));
+	    receive(here, bytes, sizeof bytes, net_milliseconds() + (int64_t)number(argument[0]));
 
 	if (got != -2)
 		fail("expected silence, got %s", outcome(got, bytes));
@@ -1112,7 +1073,7 @@ static void
 word_wait_file(void)
 {
 	while (access(argument[0], F_OK) < 0) {
-		if (milliseconds() >= deadline)
+		if (net_milliseconds() >= deadline)
 			fail("%s has not appeared", argument[0]);
 		pause_for(5);
 	}
@@ -1129,15 +1090,13 @@ word_print(void)
 static void
 word_local(void)
 {
-	struct sockaddr_storage address;
-	socklen_t length = sizeof address;
+	struct net_address address = net_end(here->in, getsockname);
 	char host[64], port[8];
 
-	if (getsockname(here->in, (struct sockaddr *)&address, &length) < 0 ||
-	    getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port, sizeof port,
+	if (getnameinfo(&address.of.any, address.length, host, sizeof host, port, sizeof port,
 		NI_NUMERICHOST | NI_NUMERICSERV) != 0)
 		fail("the endpoint has no address");
-	printf(address.ss_family == AF_INET6 ? "[%s]:%s\n" : "%s:%s\n", host, port);
+	printf(address.of.any.sa_family == AF_INET6 ? "[%s]:%s\n" : "%s:%s\n", host, port);
 }
 
 static struct word {
@@ -1223,7 +1182,7 @@ run_word(char **at)
 	argument = word->given[0] ? word->given : at + 1;
 	if (options.verbose)
 		fprintf(stderr, "peer: %s %s\n", *at, word->arguments ? at[1] : "");
-	deadline = milliseconds() + options.limit;
+	deadline = net_milliseconds() + options.limit;
 	word->run();
 	fflush(stdout);
 	return at + 1 + word->arguments;
@@ -1234,19 +1193,22 @@ end_script(void)
 {
 	word_number++;
 	word_text = "end";
-	deadline = milliseconds() + options.limit;
+	deadline = net_milliseconds() + options.limit;
 	for (int i = 0; i < ENDPOINTS; i++)
 		close_connection(&endpoints[i]);
 	if (child.pid > 0)
 		await_exit(0);
 	if (options.program && !child.seen)
-		fail("the program behind the -- was never started");
+		fail("the program after the -- was never started");
 }
 
 static void
 parse_options(int argc, char **argv)
 {
-	int option;
+	const char *limit = NULL;
+	const struct net_option letters[] = { { '2', .text = &options.standard_error },
+		{ 'e', .flag = &options.on_standard_error }, { 't', .text = &limit },
+		{ 'v', .flag = &options.verbose }, { 0 } };
 
 	for (int i = 1; i < argc && !options.program; i++)
 		if (strcmp(argv[i], "--") == 0) {
@@ -1254,30 +1216,10 @@ parse_options(int argc, char **argv)
 			argv[i] = NULL;
 			argc = i;
 		}
-	while ((option = getopt(argc, argv, "+2:et:v")) != -1)
-		switch (option) {
-		case '2':
-			options.standard_error = optarg;
-			break;
-		case 'e':
-			options.on_standard_error = true;
-			break;
-		case 't':
-			options.limit = (long)(strtod(optarg, NULL) * 1000);
-			break;
-		case 'v':
-			options.verbose = true;
-			break;
-		default:
-			optind = argc;
-		}
-	if (optind >= argc) {
-		fputs("usage: peer [-ev] [-2 file] [-t seconds] word ... [-- program [argument "
-		      "...]]\n",
-		    stderr);
-		exit(2);
-	}
-	options.words = argv + optind;
+	options.words = net_options(argc, argv, letters, 1,
+	    "peer [-ev] [-2 file] [-t seconds] word ... [-- program [argument ...]]");
+	if (limit)
+		options.limit = (long)(strtod(limit, NULL) * 1000);
 }
 
 int

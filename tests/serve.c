@@ -3,59 +3,31 @@
  * tcpserver do. tests/README.md has the options.
  */
 #define _DEFAULT_SOURCE /* vfork(2) */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#define NAME "serve"
 #include <sys/select.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "tests/net.h"
 
 static struct options {
 	const char *address, *path, *status_file;
 	bool standard_error, greeting;
-	unsigned long sessions; /* 0: no end */
+	long sessions; /* 0: no end */
 	char **program;
 } options = { .address = "127.0.0.1" };
 
 static struct sessions {
 	pid_t *pids;
 	size_t running, room;
-	unsigned long accepted;
+	long accepted;
 	pid_t last;
 	int last_status; /* as a shell has it: 128 + n for signal n */
 } sessions;
 
-static const int handled[] = { SIGCHLD, SIGINT, SIGTERM };
-enum { HANDLED = sizeof handled / sizeof *handled };
+static const int handled[] = { SIGCHLD, SIGINT, SIGTERM, 0 };
 static volatile sig_atomic_t stopping;
 static sigset_t mask_while_waiting;
 static int listener = -1; /* -1: closed again */
-
-static void
-fail(const char *what)
-{
-	fprintf(stderr, "serve: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static void
-usage(void)
-{
-	fputs("usage: serve [-6et] [-a address] [-n count] [-s file] [-u path] port program "
-	      "[argument ...]\n",
-	    stderr);
-	exit(2);
-}
 
 static void
 on_signal(int number)
@@ -77,14 +49,12 @@ note_end(pid_t pid, int status)
 		    WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	if (options.status_file) {
 		FILE *file = fopen(options.status_file, "a");
-		if (!file)
-			fail(options.status_file);
+		net_must(file != NULL, options.status_file);
 		if (WIFSIGNALED(status))
 			fprintf(file, "signal %d\n", WTERMSIG(status));
 		else
 			fprintf(file, "%d\n", WEXITSTATUS(status));
-		if (fclose(file) != 0)
-			fail(options.status_file);
+		net_must(fclose(file) == 0, options.status_file);
 	}
 }
 
@@ -111,8 +81,8 @@ start(int connection)
 	sessions.last = vfork();
 	if (sessions.last == 0) {
 		sigaction(SIGPIPE, &action, NULL);
-		for (size_t i = 0; i < HANDLED; i++)
-			sigaction(handled[i], &action, NULL);
+		for (const int *number = handled; *number != 0; number++)
+			sigaction(*number, &action, NULL);
 		sigprocmask(SIG_SETMASK, &mask_while_waiting, NULL);
 		for (int fd = 0; fd <= highest; fd++)
 			dup2(connection, fd);
@@ -124,14 +94,13 @@ start(int connection)
 		problem = errno;
 	if (problem != 0) {
 		errno = problem;
-		fail(options.program[0]);
+		net_fail(options.program[0]);
 	}
 
 	if (sessions.running == sessions.room) {
 		sessions.room = sessions.room ? 2 * sessions.room : 64;
 		sessions.pids = realloc(sessions.pids, sessions.room * sizeof *sessions.pids);
-		if (!sessions.pids)
-			fail("realloc");
+		net_must(sessions.pids != NULL, "realloc");
 	}
 	sessions.pids[sessions.running++] = sessions.last;
 }
@@ -154,10 +123,9 @@ accept_one(void)
 		if (errno == ECONNABORTED || errno == EINTR || errno == EAGAIN ||
 		    errno == EWOULDBLOCK)
 			return;
-		fail("accept");
+		net_fail("accept");
 	}
-	if (fcntl(connection, F_SETFD, FD_CLOEXEC) < 0)
-		fail("fcntl");
+	net_must(fcntl(connection, F_SETFD, FD_CLOEXEC) == 0, "fcntl");
 	/* Nobody may get through once the last session has been seen to begin. */
 	if (++sessions.accepted == options.sessions)
 		stop_listening();
@@ -177,7 +145,7 @@ wait_for_caller(const struct timespec *limit)
 		FD_SET(listener, &readable);
 	int ready = pselect(listener + 1, &readable, NULL, NULL, limit, &mask_while_waiting);
 	if (ready < 0 && errno != EINTR)
-		fail("pselect");
+		net_fail("pselect");
 	return ready > 0;
 }
 
@@ -220,118 +188,53 @@ serve(void)
 }
 
 static int
-listen_unix(void)
+listen_at(const char *port)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	const char *where = options.path ? options.path : options.address;
+	struct net_address address = options.path ? net_local(where) : net_numeric(where, port);
+	int fd;
 
-	if (strlen(options.path) >= sizeof address.sun_path) {
-		errno = ENAMETOOLONG;
-		fail(options.path);
-	}
-	memcpy(address.sun_path, options.path, strlen(options.path) + 1);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
-	    listen(fd, 128) < 0)
-		fail(options.path);
-	printf("%s\n", options.path);
-	return fd;
-}
-
-static int
-listen_tcp(const char *port)
-{
-	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
-		.ai_socktype = SOCK_STREAM };
-	struct addrinfo *found;
-	struct sockaddr_storage bound;
-	socklen_t length = sizeof bound;
-	char service[6];
-	int on = 1;
-
-	int problem = getaddrinfo(options.address, port, &hints, &found);
-	if (problem != 0) {
-		fprintf(stderr, "serve: %s port %s: %s\n", options.address, port,
-		    gai_strerror(problem));
+	if (address.length == 0 && !options.path) {
+		fprintf(stderr, "serve: not an address: %s port %s\n", where, port);
 		exit(2);
 	}
-	int fd = socket(found->ai_family, SOCK_STREAM, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-	    bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, 128) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&bound, &length) < 0 ||
-	    getnameinfo((struct sockaddr *)&bound, length, NULL, 0, service, sizeof service,
-		NI_NUMERICSERV) != 0)
-		fail(options.address);
-	freeaddrinfo(found);
-	if (options.greeting)
-		printf("serving on %s:%s until Ctrl-C\n"
-		       "try: curl --socks4a %s:%s http://example.org/\n",
-		    options.address, service, options.address, service);
+	fd = net_listener(&address, 128);
+	if (fd < 0)
+		net_fail(where);
+	address = net_end(fd, getsockname);
+	if (options.path)
+		puts(where);
+	else if (options.greeting)
+		printf("serving on %s:%u until Ctrl-C\n"
+		       "try: curl --socks4a %s:%u http://example.org/\n",
+		    where, net_port(&address), where, net_port(&address));
 	else
-		printf("%s\n", service);
+		printf("%u\n", net_port(&address));
 	return fd;
-}
-
-static void
-prepare_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-	sigset_t blocked;
-
-	sigemptyset(&blocked);
-	for (size_t i = 0; i < HANDLED; i++) {
-		sigaction(handled[i], &action, NULL);
-		sigaddset(&blocked, handled[i]);
-	}
-	sigprocmask(SIG_BLOCK, &blocked, &mask_while_waiting);
-	/* A shell starts background jobs with SIGINT ignored; a mask that blocks ours would leave
-	 * them for ever. */
-	for (size_t i = 0; i < HANDLED; i++)
-		sigdelset(&mask_while_waiting, handled[i]);
 }
 
 int
 main(int argc, char **argv)
 {
-	int option;
+	bool six = false;
+	const struct net_option letters[] = { { '6', .flag = &six },
+		{ 'a', .text = &options.address }, { 'e', .flag = &options.standard_error },
+		{ 'n', .number = &options.sessions }, { 's', .text = &options.status_file },
+		{ 't', .flag = &options.greeting }, { 'u', .text = &options.path }, { 0 } };
+	char **words = net_options(argc, argv, letters, 2,
+	    "serve [-6et] [-a address] [-n count] [-s file] [-u path] port program [argument ...]");
 
-	while ((option = getopt(argc, argv, "+6a:en:s:tu:")) != -1)
-		switch (option) {
-		case '6':
-			options.address = "::1";
-			break;
-		case 'a':
-			options.address = optarg;
-			break;
-		case 'e':
-			options.standard_error = true;
-			break;
-		case 'n':
-			options.sessions = strtoul(optarg, NULL, 10);
-			break;
-		case 's':
-			options.status_file = optarg;
-			break;
-		case 't':
-			options.greeting = true;
-			break;
-		case 'u':
-			options.path = optarg;
-			break;
-		default:
-			usage();
-		}
-	if (argc - optind < 2)
-		usage();
-	options.program = argv + optind + 1;
-
+	options.program = words + 1;
+	if (six)
+		options.address = "::1";
 	/* Nothing but 0, 1 and 2 may reach the program; fd 3 upwards is what our own starter left
 	 * open. */
 	for (int fd = 3; fd < 256; fd++)
 		close(fd);
-	prepare_signals();
-	listener = options.path ? listen_unix() : listen_tcp(argv[optind]);
+	mask_while_waiting = net_catch(handled, on_signal);
+	listener = listen_at(words[0]);
 	if (listener <= 2 || listener >= FD_SETSIZE || fcntl(listener, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(listener, F_SETFL, O_NONBLOCK) < 0 || fflush(stdout) != 0)
-		fail("listener");
+		net_fail("listener");
 	return serve();
 }
