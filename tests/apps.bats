@@ -47,17 +47,20 @@ ended() {
 	telnet_scene() {
 		proxy_up
 		# shellcheck disable=SC2016 # for the script
-		printf '#!/bin/sh\ntty; echo "on a $TERM"; read -r line; echo "you said $line"\n' >"$SCRATCH/greet"
+		printf '#!/bin/sh\ntty; echo "on a $TERM"; read -r line; echo "you said $line"; read -r bye\n' >"$SCRATCH/greet"
 		chmod 755 "$SCRATCH/greet"
 		service 23 telnetd -h -E "$SCRATCH/greet"
 		mkfifo "$SCRATCH/typed"
 		exec 9<>"$SCRATCH/typed"
+		TERM=vt220 socksified telnet 203.0.113.81 <&9 >"$SCRATCH/seen" 2>&1 &
 		echo 'hello there' >&9
-		# Its status is 1 where the far end hangs up.
-		TERM=vt220 socksified telnet 203.0.113.81 <&9 >"$SCRATCH/seen" 2>&1 || [ "$?" = 1 ]
+		# telnetd throws away what its terminal still holds when the program on it ends: bye is said after the last line was seen.
+		wait_for grep -qs '^you said hello there' "$SCRATCH/seen"
+		echo bye >&9
+		# Its status is 1 when the far end hangs up.
+		wait "$!" || [ "$?" = 1 ]
 		grep -q '^/dev/pts/' "$SCRATCH/seen"
 		grep -q "^on a vt220" "$SCRATCH/seen"
-		grep -q '^you said hello there' "$SCRATCH/seen"
 		passed 23
 	}
 	in_lab proxy_up service socksified passed ended telnet_scene
