@@ -716,7 +716,7 @@ int
 main(int argc, char **argv)
 {
 	static struct options options; /* holds memory to the end */
-	struct net_file standard[] = { net_look(IN), net_look(OUT), net_look(ERRORS) };
+	struct net_file standard[3] = { net_look(IN), net_look(OUT), net_look(ERRORS) };
 	const char *problem;
 	bool to_client;
 

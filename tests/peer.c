@@ -1025,7 +1025,7 @@ word_pump(void)
 {
 	struct endpoint *from = endpoint_numbered(argument[0]),
 			*to = endpoint_numbered(argument[1]);
-	struct stream streams[] = { sending(from, argument[2], argument[3]),
+	struct stream streams[2] = { sending(from, argument[2], argument[3]),
 		checking(to, argument[2], argument[3], "0") };
 
 	transfer(streams, 2);
@@ -1034,7 +1034,7 @@ word_pump(void)
 static void
 word_duplex(void)
 {
-	struct stream streams[] = { sending(here, argument[0], argument[1]),
+	struct stream streams[2] = { sending(here, argument[0], argument[1]),
 		checking(here, argument[0], argument[2], argument[3]) };
 
 	transfer(streams, 2);
@@ -1046,7 +1046,7 @@ word_pump_duplex(void)
 	struct endpoint *a = endpoint_numbered(argument[0]), *b = endpoint_numbered(argument[1]);
 	char *count = argument[2], *seed_a = argument[3], *seed_b = argument[4],
 	     *pause = argument[5];
-	struct stream streams[] = { sending(a, count, seed_a), checking(b, count, seed_a, pause),
+	struct stream streams[4] = { sending(a, count, seed_a), checking(b, count, seed_a, pause),
 		sending(b, count, seed_b), checking(a, count, seed_b, pause) };
 
 	transfer(streams, 4);

@@ -27,6 +27,10 @@
 
 #include "lib/sandbox.h"
 
+#ifndef SYS_newfstatat
+#define SYS_newfstatat SYS_fstatat64 /* 32 bits */
+#endif
+
 enum { UNEXPECTED = 98 }; /* exit status: what should have been answered was answered otherwise */
 
 static const struct sockaddr elsewhere = { .sa_family = AF_UNIX, .sa_data = "/dev/log" };
