@@ -1,8 +1,11 @@
 .POSIX:
 
-# From the command line, else from the environment, else these.
+# From the command line, else from the environment, else these. (bmake, asked for a DESTDIR, would look
+# for the headers in there.)
 CC != echo "$${CC:-cc}"
 CFLAGS != echo "$${CFLAGS:--O2}"
+CPPFLAGS != echo "$$CPPFLAGS"
+LDFLAGS != echo "$$LDFLAGS"
 PREFIX = /usr/local
 SYSCONFDIR = /etc
 MANDIR = $(PREFIX)/share/man
