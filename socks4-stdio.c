@@ -23,6 +23,7 @@
 #include "lib/options.h"
 #include "lib/proxyheader.h"
 #include "lib/relay.h"
+#include "lib/resolve.h"
 #include "lib/sandbox.h"
 #include "lib/socks4.h"
 #include "lib/text.h"
@@ -731,6 +732,8 @@ main(int argc, char **argv)
 		return usage(problem, to_client);
 	if (to_client && silence_errors(&standard[ERRORS]) == -1)
 		return 1;
+	if (options.mode != MODE_CLIENT)
+		resolve_drop_environment();
 	switch (options.mode) {
 	case MODE_VERSION:
 		return net_write(OUT, OPTIONS_VERSION "\n", sizeof OPTIONS_VERSION, NET_FOREVER) ==

@@ -15,6 +15,9 @@
 #include "lib/net.h"
 #include "lib/resolve.h"
 
+/* What POSIX has a program declare by itself. */
+extern char **environ;
+
 /* What the child is asked. */
 struct question {
 	const char *name; /* NULL: the login name of uid */
@@ -200,4 +203,25 @@ resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1])
 		return status;
 	memcpy(login, message.found.login, RESOLVE_LOGIN);
 	return *login != '\0' ? RESOLVE_OK : RESOLVE_NONE;
+}
+
+void
+resolve_drop_environment(void)
+{
+	/* glibc's and the BSDs' own, then those of name services of systemd, sssd and NIS. Not
+	 * GCONV_PATH, LOCPATH and the like: this program has the C locale. */
+	static const char *const steering[] = { "ASR_CONFIG=", "HOSTALIASES=", "LOCALDOMAIN=",
+		"RESOLV_", "RES_", "SYSTEMD_NSS_", "SSS_", "_SSS_", "NIS_" };
+	char **from, **to = environ;
+	size_t i;
+
+	for (from = environ; from != NULL && *from != NULL; from++) {
+		for (i = 0; i < sizeof steering / sizeof *steering; i++)
+			if (strncmp(*from, steering[i], strlen(steering[i])) == 0)
+				break;
+		if (i == sizeof steering / sizeof *steering)
+			*to++ = *from;
+	}
+	if (to != NULL)
+		*to = NULL;
 }

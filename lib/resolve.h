@@ -37,4 +37,8 @@ enum resolve_status resolve_name(const char *name, int family, int64_t deadline,
 /* Looks up the login of a uid. RESOLVE_OK with login, else login is empty. */
 enum resolve_status resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1]);
 
+/* Takes out of the environment what would steer look-ups: for who serves others (a client keeps its
+ * user's). */
+void resolve_drop_environment(void);
+
 #endif

@@ -437,6 +437,27 @@ nobody_left() {
 	in_lab legacy
 }
 
+@test "the environment steers no look-up of the server and of -t, but the client's" {
+	steered() {
+		names_up 'inside.test A 127.0.0.5'
+		echo 'alias inside.test' >"$SCRATCH/aliases"
+		export HOSTALIASES=$SCRATCH/aliases LOCALDOMAIN=test
+		local name
+		for name in alias inside; do
+			refused 1 8080 "$name"
+			reason resolve-failed "name=$name"
+			[ "$("$BIN" -t -a "$LIST" connect u 192.0.2.7 "$name" 80)" = "deny $name 80: resolve-failed" ]
+		done
+		RES_OPTIONS=use-vc to_works inside.test 2:listen 127.0.0.5:8080 # dnsd knows no TCP
+		ldd "$BIN" >/dev/null 2>&1 || return 0 # musl looks at none of them
+		for name in alias inside; do
+			"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:expect "$(request 4 1 80 127.0.0.5 u)" 2:close \
+				expect-exit 1 -- "$BIN" -l none -n -u u -c 127.0.0.1:@2 "$name" 80 >/dev/null
+		done
+	}
+	in_lab steered
+}
+
 @test "name and address rules are judged together" {
 	together() {
 		names_up 'good.test A 127.0.0.5' 'evil.test A 127.0.0.5' 'mixed.test A 127.0.0.4' 'mixed.test A 127.0.0.5'
