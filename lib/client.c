@@ -36,13 +36,16 @@ struct client {
 	struct log_record record;
 };
 
-/* Says what went wrong, in three pieces, and returns the exit status. */
+/* Says what went wrong, in three pieces, and returns the exit status. Whoever sent a signal knows.
+ */
 static int
 fail(int status, const char *first, const char *second, const char *third)
 {
 	char bytes[1024];
 	struct text message;
 
+	if (net_stopped())
+		return LOST;
 	text_start(&message, bytes, sizeof bytes);
 	text_put_all(&message, "socks4-stdio: ", first, second, third);
 	log_error(bytes);
@@ -370,6 +373,9 @@ relay(struct client *c)
 	}
 	if (result.end == RELAY_ERROR)
 		return fail(LOST, "a system call failed, and the session with it", "", "");
+	/* Not if it was our own user's side, which has gone. */
+	if (result.end == RELAY_RESET && result.untold)
+		return fail(LOST, "connection reset", "", "");
 	return result.end == RELAY_EOF ? 0 : LOST;
 }
 
