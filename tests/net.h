@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 /* Ends the program with status 1, and says what failed and why (errno). */
-static inline void
+__attribute__((noreturn)) static inline void
 net_fail(const char *what)
 {
 	fprintf(stderr, "%s: %s: %s\n", NAME, what, strerror(errno));

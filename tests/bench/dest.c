@@ -1,19 +1,9 @@
-#define _POSIX_C_SOURCE 200809L
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
+#define NAME "load"
 #include <netinet/tcp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/types.h>
-#include <unistd.h>
 
+#include "tests/net.h"
 #include "dest.h"
 #include "stream.h"
 
@@ -53,7 +43,7 @@ echo(int fd, uint64_t count)
 
 	for (; count; count--) {
 		if (stream_get(fd, &byte, 1) < 0)
-			stream_die("an echo session ended early", 0);
+			stream_die("an echo session ended early");
 		stream_put(fd, &byte, 1);
 	}
 }
@@ -80,7 +70,7 @@ do_job(int fd, const unsigned char job[DEST_JOB])
 		stream_put(fd, &done, 1);
 		break;
 	default:
-		stream_die("the destination got an unknown job", 0);
+		stream_die("the destination got an unknown job");
 	}
 }
 
@@ -93,8 +83,7 @@ fork_worker(int fd, unsigned char job[DEST_JOB], int highest)
 	pid_t pid = fork();
 	int other;
 
-	if (pid < 0)
-		stream_die("fork", errno);
+	net_must(pid >= 0, "fork");
 	if (pid > 0)
 		return;
 	for (other = 3; other <= highest; other++)
@@ -129,71 +118,54 @@ take_input(int fd, struct pending *p, int highest)
 	return -1;
 }
 
-static int
-listen_on(uint16_t port)
+/* Has the descriptor watched for input. */
+static void
+watch(int epoll, int fd)
 {
-	struct sockaddr_in a;
-	socklen_t length = sizeof a;
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 
-	memset(&a, 0, sizeof a);
-	a.sin_family = AF_INET;
-	a.sin_port = htons(port);
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-	    bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 4096) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&a, &length) < 0)
-		stream_die("listen", errno);
-	printf("%d\n", (int)ntohs(a.sin_port));
-	fflush(stdout);
-	return fd;
+	net_must(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0, "epoll_ctl");
 }
 
 static int
 accept_one(int listener, int epoll, struct pending *table, rlim_t slots)
 {
-	struct epoll_event event;
 	int on = 1, fd = accept(listener, NULL, NULL);
 
 	if (fd < 0 && errno == ECONNABORTED)
 		return -1;
-	if (fd < 0)
-		stream_die("accept", errno);
+	net_must(fd >= 0, "accept");
 	if ((rlim_t)fd >= slots)
-		stream_die("too many connections", 0);
+		stream_die("too many connections");
 	table[fd].have = 0;
-	memset(&event, 0, sizeof event);
-	event.events = EPOLLIN;
-	event.data.fd = fd;
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
-	    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-		stream_die("accept", errno);
+	net_must(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0, "TCP_NODELAY");
+	watch(epoll, fd);
 	return fd;
 }
 
 void
 dest_run(uint16_t port)
 {
-	int listener = listen_on(port), epoll = epoll_create1(0), highest;
-	struct epoll_event events[64], event;
+	struct net_address address = net_loopback(port);
+	int listener = net_listener(&address, 4096), epoll = epoll_create1(0), highest = epoll;
+	struct epoll_event events[64];
 	struct pending *table;
 	struct rlimit files;
 
+	net_must(listener >= 0, "listen");
+	address = net_end(listener, getsockname);
+	printf("%u\n", net_port(&address));
+	fflush(stdout);
+	net_must(getrlimit(RLIMIT_NOFILE, &files) == 0, "getrlimit");
+	table = calloc((size_t)files.rlim_cur, sizeof *table);
+	net_must(table != NULL, "memory");
 	/* epoll, not poll: thousands of idle sessions must cost the sessions beside them nothing
 	 * here. */
-	memset(&event, 0, sizeof event);
-	event.events = EPOLLIN;
-	event.data.fd = listener;
-	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) < 0 ||
-	    getrlimit(RLIMIT_NOFILE, &files) < 0 ||
-	    !(table = calloc((size_t)files.rlim_cur, sizeof *table)))
-		stream_die("destination", errno);
+	watch(epoll, listener);
 	signal(SIGCHLD, SIG_IGN);
-	highest = epoll;
 	for (;;) {
 		int i, n = epoll_wait(epoll, events, 64, -1);
-		if (n < 0)
-			stream_die("epoll_wait", errno);
+		net_must(n >= 0, "epoll_wait");
 		for (i = 0; i < n; i++) {
 			int fd = events[i].data.fd;
 			if (fd == listener &&

@@ -1,21 +1,10 @@
 /* The load tool of the bench: the destination, and the clients that reach it with or without a
  * relay. */
-#define _POSIX_C_SOURCE 200809L
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
+#define NAME "load"
 #include <netinet/tcp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/types.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "tests/net.h"
 #include "dest.h"
 #include "stream.h"
 
@@ -23,10 +12,9 @@ enum { MIB = 1 << 20 };
 
 /* Where to connect, and what to say there before the destination hears us. */
 struct path {
-	int socks; /* 0: nothing, 4 or 5 */
-	uint16_t relay;
-	uint16_t destination;
-	int reply_only;
+	long socks; /* 0: nothing, 4 or 5 */
+	long relay, destination;
+	bool reply_only;
 };
 
 struct result {
@@ -35,21 +23,18 @@ struct result {
 };
 
 static const char usage[] =
-    "usage: load dest [port]\n"
+    "load dest [port]\n"
     "       load [-s 4|5] [-r relay-port] -d destination-port [-t seconds] job\n"
     "jobs:  up MiB | down MiB | duplex MiB   prints MiB/s\n"
     "       rtt count                        prints the median in microseconds\n"
     "       sessions at-a-time seconds       prints sessions/s, median milliseconds\n"
     "       replies at-a-time seconds        the same, closing after the reply\n"
-    "       idle count                       holds them; on stdin: `pass MiB`\n";
+    "       idle count                       holds them; on stdin: `pass MiB`";
 
 static double
 now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return (double)net_nanoseconds() / 1e9;
 }
 
 static void
@@ -72,7 +57,7 @@ number(const char *s, uint64_t max)
 	errno = 0;
 	n = strtoull(s, &end, 10);
 	if (errno || end == s || *end || *s == '-' || n > max)
-		stream_die("not a number that can be used", 0);
+		stream_die("not a number that can be used");
 	return n;
 }
 
@@ -82,11 +67,11 @@ expect(int fd, const unsigned char *want, size_t length, const char *who)
 	unsigned char got[16];
 
 	if (stream_get(fd, got, length) < 0 || memcmp(got, want, length) != 0)
-		stream_die(who, 0);
+		stream_die(who);
 }
 
 static void
-socks4(int fd, uint16_t port)
+socks4(int fd, long port)
 {
 	unsigned char request[] = { 4, 1, 0, 0, 127, 0, 0, 1, 'b', 'e', 'n', 'c', 'h', 0 },
 		      reply[8];
@@ -96,11 +81,11 @@ socks4(int fd, uint16_t port)
 	stream_put(fd, request, sizeof request);
 	/* Port and address of a CONNECT reply mean nothing, and relays fill them differently. */
 	if (stream_get(fd, reply, sizeof reply) < 0 || reply[0] != 0 || reply[1] != 90)
-		stream_die("no SOCKS4 reply 90", 0);
+		stream_die("no SOCKS4 reply 90");
 }
 
 static void
-socks5(int fd, uint16_t port)
+socks5(int fd, long port)
 {
 	static const unsigned char hello[] = { 5, 1, 0 }, welcome[] = { 5, 0 },
 				   granted[] = { 5, 0, 0, 1 };
@@ -113,22 +98,16 @@ socks5(int fd, uint16_t port)
 	stream_put(fd, request, sizeof request);
 	expect(fd, granted, sizeof granted, "no SOCKS5 success");
 	if (stream_get(fd, rest, sizeof rest) < 0)
-		stream_die("short SOCKS5 reply", 0);
+		stream_die("short SOCKS5 reply");
 }
 
 static int
 open_session(const struct path *path)
 {
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in a;
+	int on = 1, fd = net_connect((unsigned)path->relay);
 
-	memset(&a, 0, sizeof a);
-	a.sin_family = AF_INET;
-	a.sin_port = htons(path->relay);
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-		stream_die("connect", errno);
+	net_must(
+	    fd >= 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0, "connect");
 	if (path->socks == 4)
 		socks4(fd, path->destination);
 	if (path->socks == 5)
@@ -208,15 +187,14 @@ round_trips(const struct path *path, size_t count)
 	int fd = open_session(path);
 	size_t i;
 
-	if (!samples)
-		stream_die("memory", errno);
+	net_must(samples != NULL, "memory");
 	send_job(fd, 'e', count);
 	for (i = 0; i < count; i++) {
 		unsigned char byte = (unsigned char)(i * 7), back;
 		double start = now();
 		stream_put(fd, &byte, 1);
 		if (stream_get(fd, &back, 1) < 0 || back != byte)
-			stream_die("the wrong byte came back", 0);
+			stream_die("the wrong byte came back");
 		samples[i] = now() - start;
 	}
 	printf("%.2f\n", median(samples, count) * 1e6);
@@ -239,9 +217,9 @@ one_session(const struct path *path)
 	}
 	/* ENOTCONN: a relay was quicker and has closed already, which is all we wait for. */
 	if (shutdown(fd, SHUT_WR) < 0 && errno != ENOTCONN)
-		stream_die("shutdown", errno);
+		net_fail("shutdown");
 	if (stream_get(fd, &byte, 1) == 0)
-		stream_die("bytes from nowhere", 0);
+		stream_die("bytes from nowhere");
 	close(fd);
 	return now() - start;
 }
@@ -257,10 +235,8 @@ session_worker(const struct path *path, double seconds)
 		if (result.count == room) {
 			room = room ? 2 * room : 4096;
 			samples = realloc(samples, room * sizeof *samples);
-			if (!samples)
-				stream_die("memory", errno);
+			net_must(samples != NULL, "memory");
 		}
-		/* cppcheck-suppress nullPointerRedundantCheck; stream_die() does not return */
 		samples[result.count++] = one_session(path);
 	}
 	result.median = median(samples, result.count);
@@ -276,26 +252,22 @@ sessions(const struct path *path, unsigned at_a_time, unsigned seconds)
 	unsigned i;
 	int channel[2], status;
 
-	if (pipe(channel) < 0)
-		stream_die("pipe", errno);
+	net_must(pipe(channel) == 0, "pipe");
 	for (i = 0; i < at_a_time; i++) {
 		pid_t pid = fork();
-		if (pid < 0)
-			stream_die("fork", errno);
+		net_must(pid >= 0, "fork");
 		if (pid == 0) {
 			/* A child does not inherit the alarm. */
 			alarm(seconds + 30);
 			one = session_worker(path, seconds);
-			if (write(channel[1], &one, sizeof one) != (ssize_t)sizeof one)
-				stream_die("pipe", errno);
+			net_must(write(channel[1], &one, sizeof one) == sizeof one, "pipe");
 			_exit(0);
 		}
 	}
 	for (i = 0; i < at_a_time; i++) {
 		if (wait(&status) < 0 || status != 0)
-			stream_die("a worker failed", 0);
-		if (read(channel[0], &one, sizeof one) != (ssize_t)sizeof one)
-			stream_die("pipe", errno);
+			stream_die("a worker failed");
+		net_must(read(channel[0], &one, sizeof one) == sizeof one, "pipe");
 		total.count += one.count;
 		total.median += one.median / at_a_time;
 	}
@@ -311,8 +283,7 @@ hold_idle(const struct path *path, unsigned count)
 	char line[64];
 	unsigned i;
 
-	if (!fds)
-		stream_die("memory", errno);
+	net_must(fds != NULL, "memory");
 	for (i = 0; i < count; i++) {
 		fds[i] = open_session(path);
 		send_job(fds[i], 'i', 0);
@@ -324,7 +295,7 @@ hold_idle(const struct path *path, unsigned count)
 	while (fgets(line, sizeof line, stdin)) {
 		line[strcspn(line, "\n")] = 0;
 		if (strncmp(line, "pass ", 5) != 0 || count == 0)
-			stream_die("unknown order", 0);
+			stream_die("unknown order");
 		move_bytes(fds[0], 'u', number(line + 5, 1 << 20) * MIB);
 		move_bytes(fds[0], 'd', number(line + 5, 1 << 20) * MIB);
 		printf("passed %s\n", line + 5);
@@ -354,7 +325,7 @@ run_job(const struct path *path, int argc, char **argv)
 		sessions(path, (unsigned)number(argv[1], 1024), (unsigned)number(argv[2], 3600));
 	else if (argc == 3 && strcmp(argv[0], "replies") == 0) {
 		struct path hasty = *path;
-		hasty.reply_only = 1;
+		hasty.reply_only = true;
 		sessions(&hasty, (unsigned)number(argv[1], 1024), (unsigned)number(argv[2], 3600));
 	} else
 		return -1;
@@ -364,39 +335,24 @@ run_job(const struct path *path, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct path path = { 0, 0, 0, 0 };
-	unsigned limit = 60;
-	int c;
+	struct path path = { 0 };
+	long limit = 60;
+	const struct net_option letters[] = { { 'd', .number = &path.destination },
+		{ 'r', .number = &path.relay }, { 's', .number = &path.socks },
+		{ 't', .number = &limit }, { 0 } };
+	char **words = net_options(argc, argv, letters, 1, usage);
 
 	stream_init();
-	if (argc >= 2 && argc <= 3 && strcmp(argv[1], "dest") == 0)
-		dest_run(argc == 3 ? (uint16_t)number(argv[2], 65535) : 0);
-	while ((c = getopt(argc, argv, "d:r:s:t:")) != -1)
-		switch (c) {
-		case 'd':
-			path.destination = (uint16_t)number(optarg, 65535);
-			break;
-		case 'r':
-			path.relay = (uint16_t)number(optarg, 65535);
-			break;
-		case 's':
-			path.socks = (int)number(optarg, 5);
-			break;
-		case 't':
-			limit = (unsigned)number(optarg, 3600);
-			break;
-		default:
-			fputs(usage, stderr);
-			return 2;
-		}
+	if (strcmp(words[0], "dest") == 0)
+		dest_run(words[1] ? (uint16_t)number(words[1], 65535) : 0);
 	if (path.relay == 0)
 		path.relay = path.destination;
 	/* A relay that hangs (some do under duplex load) becomes exit status 3, not a bench that
 	 * hangs. */
 	signal(SIGALRM, timed_out);
-	alarm(limit);
-	if (path.destination == 0 || run_job(&path, argc - optind, argv + optind) < 0) {
-		fputs(usage, stderr);
+	alarm((unsigned)limit);
+	if (path.destination == 0 || run_job(&path, (int)(argv + argc - words), words) < 0) {
+		fprintf(stderr, "usage: %s\n", usage);
 		return 2;
 	}
 	return 0;

@@ -1,13 +1,5 @@
-#define _POSIX_C_SOURCE 200809L
-
-#include <errno.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/types.h>
-
+#define NAME "load"
+#include "tests/net.h"
 #include "stream.h"
 
 /* The period is prime, so that a block lost, doubled or swapped by a relay, whose buffers are
@@ -19,12 +11,9 @@ static unsigned char pattern[PERIOD + CHUNK];
 static unsigned char arrived[CHUNK];
 
 void
-stream_die(const char *message, int error)
+stream_die(const char *message)
 {
-	if (error)
-		fprintf(stderr, "load: %s: %s\n", message, strerror(error));
-	else
-		fprintf(stderr, "load: %s\n", message);
+	fprintf(stderr, "load: %s\n", message);
 	exit(1);
 }
 
@@ -63,8 +52,7 @@ stream_put(int fd, const void *bytes, size_t length)
 
 	while (length) {
 		ssize_t n = send(fd, from, length, MSG_NOSIGNAL);
-		if (n < 0)
-			stream_die("send", errno);
+		net_must(n >= 0, "send");
 		from += n;
 		length -= (size_t)n;
 	}
@@ -78,12 +66,11 @@ stream_get(int fd, void *bytes, size_t length)
 
 	while (have < length) {
 		ssize_t n = recv(fd, to + have, length - have, 0);
-		if (n < 0)
-			stream_die("receive", errno);
+		net_must(n >= 0, "receive");
 		if (n == 0 && have == 0)
 			return -1;
 		if (n == 0)
-			stream_die("the stream ended in the middle of a message", 0);
+			stream_die("the stream ended in the middle of a message");
 		have += (size_t)n;
 	}
 	return 0;
@@ -97,8 +84,7 @@ send_some(int fd, enum stream_direction direction, uint64_t offset, uint64_t lef
 
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
-	if (n < 0)
-		stream_die("send", errno);
+	net_must(n >= 0, "send");
 	return (size_t)n;
 }
 
@@ -109,12 +95,11 @@ verify_some(int fd, enum stream_direction direction, uint64_t offset, uint64_t l
 
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
-	if (n < 0)
-		stream_die("receive", errno);
+	net_must(n >= 0, "receive");
 	if (n == 0)
-		stream_die("the stream ended early", 0);
+		stream_die("the stream ended early");
 	if (memcmp(arrived, pattern_at(direction, offset), (size_t)n) != 0)
-		stream_die("wrong bytes arrived", 0);
+		stream_die("wrong bytes arrived");
 	return (size_t)n;
 }
 
@@ -159,7 +144,6 @@ stream_duplex(int fd, enum stream_direction out, uint64_t length)
 		if (moved)
 			continue;
 		p.events = (short)((sent < length ? POLLOUT : 0) | (got < length ? POLLIN : 0));
-		if (poll(&p, 1, -1) < 0)
-			stream_die("poll", errno);
+		net_must(poll(&p, 1, -1) >= 0, "poll");
 	}
 }

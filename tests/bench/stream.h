@@ -8,8 +8,8 @@
 /* The two directions carry different bytes, so that one cannot be taken for the other. */
 enum stream_direction { STREAM_UP, STREAM_DOWN };
 
-/* Prints `load: message[: errno]` on stderr and exits 1. */
-__attribute__((noreturn)) void stream_die(const char *message, int error);
+/* Prints `load: message` on stderr and exits 1. */
+__attribute__((noreturn)) void stream_die(const char *message);
 
 /* Fills the pattern; to be called once, before any other function and before any fork. */
 void stream_init(void);
