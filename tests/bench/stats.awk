@@ -1,4 +1,4 @@
-# Reads raw.tsv and answers questions about it, for table.awk and plot.awk. Kept to POSIX awk.
+# Reads raw.tsv and answers questions about it, for table.awk and data.awk. Kept to POSIX awk.
 
 BEGIN {
 	FS = "\t"
@@ -27,6 +27,10 @@ FNR > 1 {
 	if ($1 + 0 > rounds)
 		rounds = $1 + 0
 	value[$1, $2, $3, $4] = $5
+	if (!(($3, $4) in met)) {
+		met[$3, $4] = 1
+		figures[++figure_count] = $3 "\t" $4
+	}
 	if ($3 == "start")
 		broken[$2] = 1
 }
