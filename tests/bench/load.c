@@ -235,7 +235,8 @@ session_worker(const struct path *path, double seconds)
 		if (result.count == room) {
 			room = room ? 2 * room : 4096;
 			samples = realloc(samples, room * sizeof *samples);
-			net_must(samples != NULL, "memory");
+			if (!samples)
+				net_fail("memory");
 		}
 		samples[result.count++] = one_session(path);
 	}
