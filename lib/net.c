@@ -55,10 +55,11 @@ net_tune(int fd)
 {
 	const int on = 1;
 
+	/* Not TCP's alone: Unix sockets have urgent data too, on Linux since 5.15. */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
 		return false;
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
 	return true;
 }
 

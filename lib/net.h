@@ -29,8 +29,8 @@ struct net_file net_look(int fd);
 /* True where both descriptors are the same open file (a dup or an inherited twin). */
 bool net_same_file(const struct net_file *a, const struct net_file *b);
 
-/* Socket options of a relayed TCP connection: TCP_NODELAY, SO_KEEPALIVE and SO_OOBINLINE (urgent
- * data stay in the stream, RFC 6093). False, and nothing done, for what is no TCP socket. */
+/* Socket options of a relayed connection: SO_OOBINLINE (urgent data stay in the stream, RFC 6093)
+ * and, if it is TCP, TCP_NODELAY and SO_KEEPALIVE. True if it is TCP. */
 bool net_tune(int fd);
 
 /* The same for both ends of the local side; sets tcp. */

@@ -152,6 +152,16 @@ tcp pipe'
 		shutdown 2:expect-eof 2:close expect-eof
 }
 
+# Linux has had MSG_OOB on Unix sockets since 5.15.
+@test "urgent data of a client on a Unix socket arrive inline, none lost" {
+	session unix same send ab urgent c send de urgent f urgent g 2:expect abcdefg \
+		2:send ab 2:urgent c 2:send de 2:urgent f expect abcdef \
+		send-random 300K 1 urgent x send y 2:expect-random 300K 1 2:expect xy \
+		shutdown 2:expect-eof 2:close expect-eof
+	session unix tcp send ab urgent c shutdown 2:expect abc 2:expect-eof 2:close expect-eof
+	session tcp unix send ab urgent c shutdown 2:expect abc 2:expect-eof 2:close expect-eof
+}
+
 @test "after a clean end, what was queued still arrives" {
 	session tcp same shutdown 2:expect-eof 2:send-random 1M 5 2:close expect-exit 0 expect-random 1M 5 expect-eof
 	session tcp same 2:shutdown expect-eof send-random 1M 5 close expect-exit 0 2:expect-random 1M 5 2:expect-eof
