@@ -153,6 +153,16 @@ log_has() {
 	grep -Eq -- "$1" "$LOG"
 }
 
+# rsyslog_up: a real rsyslogd, as Debian sets it up but without the messages of the kernel, writes below an empty /var/log
+rsyslog_up() {
+	mount -t tmpfs -o mode=755 tmpfs /var/log
+	mount -t tmpfs -o mode=700 tmpfs /var/spool/rsyslog
+	sed -i "/imklog/d" /etc/rsyslog.conf
+	rsyslogd -N1 2>"$SCRATCH/rsyslogd" || { cat "$SCRATCH/rsyslogd" >&2; return 1; }
+	rsyslogd
+	wait_for test -S /dev/log
+}
+
 syslog_up() {
 	LOG=$SCRATCH/syslog
 	"$TOOLS/logd" "$LOG" >/dev/null &
