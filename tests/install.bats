@@ -187,6 +187,8 @@ as_found() {
 @test "the lists in the examples, the README and the manual are right" {
 	for list in examples/*.acl examples/*/*.acl; do
 		"$BIN" -t -a "$list"
+		[ "$(grep -m 1 -v '^#\|^$' "$list")" = 'deny to internal' ] || fail "$list does not start with deny to internal"
+		[ -z "$(tail -c 1 "$list")" ] || fail "$list does not end with a newline"
 	done
 	for page in README.md:1 man/socks4-stdio.acl.5:4; do
 		rm -f "$SCRATCH"/list-*
