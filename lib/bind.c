@@ -10,6 +10,14 @@
 #include "lib/bind.h"
 #include "lib/net.h"
 
+/* Whether another port may do: this one is in use, or not for this user (EPERM: systemd's
+ * SocketBindDeny). */
+static bool
+is_ports_fault(int error)
+{
+	return error == EADDRINUSE || error == EACCES || error == EPERM;
+}
+
 /* One try of bind_listen(). */
 static int
 listen_on(const struct address *address, unsigned port)
@@ -37,7 +45,7 @@ bind_listen(const struct address *address, unsigned low, unsigned high, struct e
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	start = ((unsigned)getpid() * 2654435761u ^ (unsigned)now.tv_nsec) % count;
 	errno = EADDRINUSE;
-	for (i = 0; i < count && fd == -1 && errno == EADDRINUSE; i++)
+	for (i = 0; i < count && fd == -1 && is_ports_fault(errno); i++)
 		fd = listen_on(address, low == 0 ? 0 : low + (start + i) % count);
 	if (fd != -1 && net_local(fd, local) == -1)
 		return net_give_up(fd);

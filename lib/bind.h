@@ -9,8 +9,9 @@
 struct address;
 struct endpoint;
 
-/* Listens for one caller on an address and a port from low to high, tried from a random one on;
- * low 0: any port. Returns the fd, which the caller owns, and sets local; or -1 with errno. */
+/* Listens for one caller on an address and a port from low to high, tried from a random one on
+ * until one is free and allowed; low 0: any port. Returns the fd, which the caller owns, and sets
+ * local; or -1 with errno. */
 int bind_listen(const struct address *address, unsigned low, unsigned high, struct endpoint *local);
 
 /* The client that waits; what it sends meanwhile is kept, as far as there is room. */

@@ -133,6 +133,30 @@ bind_script() {
 	done
 }
 
+@test "-r: ports that this user may not have are passed over" {
+	require setpriv
+	hosts_up gateway
+	on gateway sysctl -qw net.ipv4.ip_unprivileged_port_start=1024
+	for _ in 1 2 3 4; do # the search starts anywhere: at the one free port once in 25 times
+		on gateway setpriv --inh-caps=-net_bind_service --bounding-set=-net_bind_service \
+			"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 2 21 127.0.0.1 '')" \
+			expect '\0\x5a\x04\0\x7f\0\0\x01' close -- "$BIN" -l stderr -a "$ACL" -r 1000-1024
+		on gateway setpriv --inh-caps=-net_bind_service --bounding-set=-net_bind_service \
+			"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 2 21 127.0.0.1 '')" \
+			expect "$rejected" expect-eof -- "$BIN" -l stderr -a "$ACL" -r 1000-1023
+		grep -q ' code=91 reason=bind-failed$' "$SCRATCH/log"
+	done
+}
+
+@test "-r: ports that SocketBindDeny keeps from us are passed over" {
+	require strace
+	hosts_up gateway
+	ASAN_OPTIONS=detect_leaks=0 on gateway "$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp \
+		send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' close -- \
+		strace -qq -o "$SCRATCH/trace" -e inject=bind:error=EPERM:when=1..3 "$BIN" -l stderr -a "$ACL" -r 2000-2003
+	grep -c INJECTED "$SCRATCH/trace" | grep -qx 3
+}
+
 @test "-A is advertised, -b is listened on" {
 	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\xc6\x33\x64\x09' \
 		2:connect 127.0.0.5:@3 expect '\0\x5a\p2\x7f\0\0\x01' 2:close expect-eof close -- -A 198.51.100.9 -b 127.0.0.5
