@@ -2,41 +2,23 @@
  * trial: one session of the program, whose both ends it plays, and a verdict: whether it ended in a
  * way that the contract knows, whatever went wrong on the way. tests/README.md has the words.
  */
-#define _POSIX_C_SOURCE 200809L
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <signal.h>
+#define NAME "trial"
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { UP = 20000, DOWN = 30000, EARLY = 10, REPLY = 8, MOST = 65536 };
+#include "tests/ends.h"
+
+enum { UP = 20000, DOWN = 30000, EARLY = 10, REPLY = 8 };
 enum { GRANTED = 90, REJECTED = 91, IDENT_MISMATCH = 93 };
-enum end { OPEN, ENDED, RESET };
 
-/* One end of the session, as we play it. */
-struct end_point {
-	int in, out; /* -1: not there, or over */
-	enum end end;
-	unsigned char got[MOST];
-	size_t got_length;
-	const unsigned char *send;
-	size_t sent, to_send; /* so much of it may go now */
-	size_t all;	      /* then comes the end of output; 0: not yet known */
-};
-
-static struct end_point near,
-    far; /* SOCKS client and destination; with -c: application and proxy */
-static unsigned char up[UP + 512], down[DOWN + REPLY];
+/* SOCKS client and destination; with -c: application and proxy. What each sends stands in `sent`
+ * from the start. */
+static struct player {
+	struct end end;
+	size_t to_send; /* so much of it may go now */
+	size_t all;	/* then comes the end of output; 0: not yet known */
+} near, far;
+static unsigned char up[UP], down[DOWN]; /* the payload */
 static size_t head; /* bytes before the payload in what the far end gets (-c: the request) */
 static int listener = -1, log_pipe;
 static char log_text[16384];
@@ -79,89 +61,27 @@ fail(const char *format, ...)
 	vprintf(format, arguments);
 	va_end(arguments);
 	printf("; %s; near: %zu bytes, end %d; far: %zu bytes, end %d; log:\n%s\n", description,
-	    near.got_length, (int)near.end, far.got_length, (int)far.end, log_text);
+	    near.end.got_length, near.end.ended + near.end.was_reset, far.end.got_length,
+	    far.end.ended + far.end.was_reset, log_text);
 	if (program > 0)
 		kill(-program, SIGKILL);
 	exit(1);
-}
-
-static int64_t
-now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
-static void
-must(bool good, const char *what)
-{
-	if (!good) {
-		perror(what);
-		exit(2);
-	}
-}
-
-static int
-listen_on_loopback(unsigned *port)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET };
-	socklen_t length = sizeof address;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	must(fd != -1 && bind(fd, (struct sockaddr *)&address, length) == 0 && listen(fd, 5) == 0,
-	    "listen");
-	must(getsockname(fd, (struct sockaddr *)&address, &length) == 0, "getsockname");
-	*port = ntohs(address.sin_port);
-	return fd;
-}
-
-static int
-connect_to(unsigned port)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	must(fd != -1, "socket");
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	address.sin_port = htons((uint16_t)port);
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static void
-attach(struct end_point *point, int in, int out)
-{
-	must(fcntl(in, F_SETFL, O_NONBLOCK) == 0 && fcntl(out, F_SETFL, O_NONBLOCK) == 0, "fcntl");
-	point->in = in;
-	point->out = out;
 }
 
 /* What the program gets as fd 0 and 1. */
 static void
 open_near(int ends[2])
 {
-	int in[2], out[2], calls;
-	unsigned port;
+	int in[2], out[2];
 
-	if (pipes) {
-		must(pipe(in) == 0 && pipe(out) == 0, "pipe");
-		attach(&near, out[0], in[1]);
-		ends[0] = in[0];
-		ends[1] = out[1];
+	if (!pipes) {
+		ends[0] = ends[1] = end_connected(&near.end);
 		return;
 	}
-	calls = listen_on_loopback(&port);
-	in[0] = connect_to(port);
-	must(in[0] != -1, "connect");
-	attach(&near, in[0], in[0]);
-	ends[0] = ends[1] = accept(calls, NULL, NULL);
-	must(ends[0] != -1, "accept");
-	close(calls);
+	net_must(pipe(in) == 0 && pipe(out) == 0, "pipe");
+	end_attach(&near.end, out[0], in[1]);
+	ends[0] = in[0];
+	ends[1] = out[1];
 }
 
 static void
@@ -169,10 +89,10 @@ start(char **command, int ends[2])
 {
 	int log_ends[2];
 
-	must(pipe(log_ends) == 0, "pipe");
+	net_must(pipe(log_ends) == 0, "pipe");
 	log_pipe = log_ends[0];
 	program = fork();
-	must(program != -1, "fork");
+	net_must(program != -1, "fork");
 	if (program == 0) {
 		setpgid(0, 0);
 		if (dup2(ends[0], 0) == -1 || dup2(ends[1], 1) == -1 || dup2(log_ends[1], 2) == -1)
@@ -187,67 +107,38 @@ start(char **command, int ends[2])
 	if (ends[1] != ends[0])
 		close(ends[1]);
 	close(log_ends[1]);
-	must(fcntl(log_pipe, F_SETFL, O_NONBLOCK) == 0, "fcntl");
+	net_must(fcntl(log_pipe, F_SETFL, O_NONBLOCK) == 0, "fcntl");
 }
 
 static void
-broken(struct end_point *point, int error)
+take(struct end *end)
 {
-	if (error != ECONNRESET && error != EPIPE)
-		fail("unexpected error here: %s", strerror(error));
-	if (error == EPIPE && pipes)
-		return;
-	point->end = RESET;
+	end_receive(end);
+	if (end->got_length == END_ROOM)
+		fail("more bytes than were sent");
 }
 
 static void
-end_output(struct end_point *point)
+send_more(struct player *player)
 {
-	if (point->out == -1)
-		return;
-	if (point->out != point->in)
-		close(point->out);
-	else
-		(void)shutdown(point->out, SHUT_WR);
-	point->out = -1;
-}
-
-static void
-send_more(struct end_point *point)
-{
+	struct end *end = &player->end;
 	ssize_t count;
 
-	if (point->out != -1 && point->sent < point->to_send && point->end != RESET) {
-		count = write(point->out, point->send + point->sent, point->to_send - point->sent);
+	if (end->out != -1 && !end->shut && end->sent_length < player->to_send && !end->was_reset) {
+		count = write(
+		    end->out, end->sent + end->sent_length, player->to_send - end->sent_length);
 		if (count > 0) {
-			point->sent += (size_t)count;
+			end->sent_length += (size_t)count;
 		} else if (errno != EAGAIN) {
-			broken(point, errno);
-			end_output(point);
+			if (errno != ECONNRESET && errno != EPIPE)
+				fail("unexpected error here: %s", strerror(errno));
+			if (errno != EPIPE || !pipes)
+				end->ended = end->was_reset = true;
+			end_output(end);
 		}
 	}
-	if (point->all != 0 && point->sent == point->all)
-		end_output(point);
-}
-
-static void
-read_more(struct end_point *point)
-{
-	ssize_t count;
-
-	while (point->in != -1 && point->end == OPEN) {
-		if (point->got_length == MOST)
-			fail("more bytes than were sent");
-		count = read(point->in, point->got + point->got_length, MOST - point->got_length);
-		if (count == -1 && errno == EAGAIN)
-			return;
-		if (count == -1)
-			broken(point, errno);
-		else if (count == 0)
-			point->end = ENDED;
-		else
-			point->got_length += (size_t)count;
-	}
+	if (player->all != 0 && end->sent_length == player->all)
+		end_output(end);
 }
 
 static void
@@ -266,16 +157,16 @@ read_log(bool *over)
 }
 
 static void
-let_send(struct end_point *point, size_t count)
+let_send(struct player *player, size_t count)
 {
-	if (point->to_send < count)
-		point->to_send = point->all = count;
+	if (player->to_send < count)
+		player->to_send = player->all = count;
 }
 
 static void
 meet(int fd)
 {
-	attach(&far, fd, fd);
+	end_attach(&far.end, fd, fd);
 	if (!client)
 		let_send(&far, DOWN);
 }
@@ -286,21 +177,21 @@ play_client(size_t request)
 {
 	size_t answers = binding ? 2 : 1, i;
 
-	for (i = 0; i < answers && near.got_length >= (i + 1) * REPLY; i++) {
-		const unsigned char *reply = near.got + i * REPLY;
+	for (i = 0; i < answers && near.end.got_length >= (i + 1) * REPLY; i++) {
+		const unsigned char *reply = near.end.got + i * REPLY;
 
 		if (reply[1] != GRANTED) {
-			if (near.end != OPEN)
-				end_output(&near);
+			if (near.end.ended)
+				end_output(&near.end);
 			return;
 		}
 		if (i + 1 == answers) {
 			let_send(&near, request + UP);
-		} else if (far.in == -1 && far.end == OPEN) {
-			int fd = connect_to((unsigned)reply[2] << 8 | reply[3]);
+		} else if (far.end.in == -1 && !far.end.ended) {
+			int fd = net_connect((unsigned)reply[2] << 8 | reply[3]);
 
 			if (fd == -1)
-				far.end = RESET;
+				far.end.ended = far.end.was_reset = true;
 			else
 				meet(fd);
 		}
@@ -312,13 +203,22 @@ play_client(size_t request)
 static void
 play_proxy(void)
 {
-	const unsigned char *nul =
-	    far.got_length > REPLY ? memchr(far.got + REPLY, 0, far.got_length - REPLY) : NULL;
+	const unsigned char *nul = far.end.got_length > REPLY
+	    ? memchr(far.end.got + REPLY, 0, far.end.got_length - REPLY)
+	    : NULL;
 
 	if (nul == NULL)
 		return;
-	head = (size_t)(nul - far.got) + 1;
+	head = (size_t)(nul - far.end.got) + 1;
 	let_send(&far, REPLY + DOWN);
+}
+
+/* The descriptor that has to take more; -1: none. */
+static int
+waiting(const struct player *player)
+{
+	return player->end.sent_length < player->to_send && !player->end.shut ? player->end.out
+									      : -1;
 }
 
 static int
@@ -331,24 +231,24 @@ play(size_t request, int64_t deadline)
 		struct pollfd polled[] = {
 			{ .fd = log_pipe, .events = POLLIN },
 			{ .fd = listener, .events = POLLIN },
-			{ .fd = near.end == OPEN ? near.in : -1, .events = POLLIN },
-			{ .fd = far.end == OPEN ? far.in : -1, .events = POLLIN },
-			{ .fd = near.sent < near.to_send ? near.out : -1, .events = POLLOUT },
-			{ .fd = far.sent < far.to_send ? far.out : -1, .events = POLLOUT },
+			{ .fd = near.end.ended ? -1 : near.end.in, .events = POLLIN },
+			{ .fd = far.end.ended ? -1 : far.end.in, .events = POLLIN },
+			{ .fd = waiting(&near), .events = POLLOUT },
+			{ .fd = waiting(&far), .events = POLLOUT },
 		};
 
 		if (poll(polled, 6, 1000) == -1)
 			fail("poll");
-		if (now() > deadline)
+		if (net_milliseconds() > deadline)
 			fail("it hangs");
 		read_log(&over);
-		if (polled[1].revents != 0 && far.in == -1) {
+		if (polled[1].revents != 0 && far.end.in == -1) {
 			meet(accept(listener, NULL, NULL));
 			close(listener);
 			listener = -1;
 		}
-		read_more(&near);
-		read_more(&far);
+		take(&near.end);
+		take(&far.end);
 		if (client)
 			play_proxy();
 		else
@@ -356,33 +256,39 @@ play(size_t request, int64_t deadline)
 		send_more(&near);
 		send_more(&far);
 	}
-	must(waitpid(program, &status, 0) == program, "waitpid");
+	net_must(waitpid(program, &status, 0) == program, "waitpid");
 	program = 0;
 	return status;
 }
 
 /* The program is gone, so both ends are there by now, or nearly so. */
 static void
-see_end(struct end_point *point)
+see_end(struct end *end)
 {
-	struct pollfd polled = { .fd = point->in, .events = POLLIN };
+	struct pollfd polled = { .fd = end->in, .events = POLLIN };
 
-	while (point->in != -1 && point->end == OPEN) {
+	while (end->in != -1 && !end->ended) {
 		if (poll(&polled, 1, 1000) != 1)
 			fail("an end that nobody closed");
-		read_more(point);
+		take(end);
 	}
 }
 
 /* How much of the payload has come; it must be its beginning. */
 static size_t
-payload(const struct end_point *point, size_t skip, const unsigned char *sent, size_t most)
+payload(const struct end *end, size_t skip, const unsigned char *sent, size_t most)
 {
-	size_t count = point->got_length > skip ? point->got_length - skip : 0;
+	size_t count = end->got_length > skip ? end->got_length - skip : 0;
 
-	if (count > most || memcmp(point->got + (count > 0 ? skip : 0), sent, count) != 0)
+	if (!end_is_start(end->got + (count > 0 ? skip : 0), count, sent, most))
 		fail("bytes that were not sent so");
 	return count;
+}
+
+static bool
+clean(const struct end *end)
+{
+	return end->ended && !end->was_reset;
 }
 
 /* How many lines begin so; the last one's reason is copied. */
@@ -411,15 +317,15 @@ judge_refusal(const unsigned char *reply, int status)
 {
 	static const unsigned char zeros[6];
 	char reason[64] = "?";
-	size_t i, there = (size_t)(near.got + near.got_length - reply);
+	size_t i, there = (size_t)(near.end.got + near.end.got_length - reply);
 	int count = lines("refuse ", reason);
 
 	if (reply[0] != 0 || reply[1] < REJECTED || reply[1] > IDENT_MISMATCH || there != REPLY ||
 	    memcmp(reply + 2, zeros, 6) != 0)
 		fail("no refusal and no grant");
-	if (near.end != ENDED)
+	if (!clean(&near.end))
 		fail("the refusal may get lost");
-	if (far.got_length != 0)
+	if (far.end.got_length != 0)
 		fail("refused, and bytes went through");
 	if (lines("open ", NULL) != 0 || lines("close ", reason) != 0)
 		fail("refused, and yet open");
@@ -442,14 +348,15 @@ static void
 judge_relay(size_t skip, int status)
 {
 	char reason[64] = "?";
-	size_t sent_down = payload(&near, skip, down, DOWN), sent_up = payload(&far, 0, up, UP);
+	size_t sent_down = payload(&near.end, skip, down, DOWN),
+	       sent_up = payload(&far.end, 0, up, UP);
 	bool full = sent_down == DOWN && sent_up == UP;
-	bool clean = near.end == ENDED && far.end == ENDED;
+	bool both_clean = clean(&near.end) && clean(&far.end);
 	bool told = lines("close ", reason) == 1;
 
-	if (near.end == ENDED && sent_down < DOWN && !(pipes && (status == 1 || may_seem_gone)))
+	if (clean(&near.end) && sent_down < DOWN && !(pipes && (status == 1 || may_seem_gone)))
 		fail("the near end was told a clean end too early");
-	if (far.end == ENDED && sent_up < UP)
+	if (clean(&far.end) && sent_up < UP)
 		fail("the far end was told a clean end too early");
 	if ((lines("open ", NULL) != 1 || !told) && !may_lose_line)
 		fail("a line is missing");
@@ -460,7 +367,7 @@ judge_relay(size_t skip, int status)
 		return;
 	}
 	if (strcmp(reason, "eof") == 0) {
-		if (!full || !clean || status != 0)
+		if (!full || !both_clean || status != 0)
 			fail("an end that was called clean");
 	} else if (strcmp(reason, "error") == 0) {
 		if (status != 1)
@@ -491,12 +398,12 @@ judge_server(int status)
 	size_t i, answers = binding ? 2 : 1;
 
 	for (i = 0; i < answers; i++) {
-		if (near.got_length < (i + 1) * REPLY) {
-			judge_silence(near.got_length - i * REPLY, status);
+		if (near.end.got_length < (i + 1) * REPLY) {
+			judge_silence(near.end.got_length - i * REPLY, status);
 			return;
 		}
-		if (near.got[i * REPLY] != 0 || near.got[i * REPLY + 1] != GRANTED) {
-			judge_refusal(near.got + i * REPLY, status);
+		if (near.end.got[i * REPLY] != 0 || near.end.got[i * REPLY + 1] != GRANTED) {
+			judge_refusal(near.end.got + i * REPLY, status);
 			return;
 		}
 	}
@@ -506,11 +413,11 @@ judge_server(int status)
 static void
 judge_client(int status)
 {
-	bool full = payload(&near, 0, down + REPLY, DOWN) == DOWN &&
-	    payload(&far, head, up, UP) == UP && near.end == ENDED && far.end == ENDED;
-	size_t sent_up = payload(&far, head, up, UP);
+	bool full = payload(&near.end, 0, down, DOWN) == DOWN &&
+	    payload(&far.end, head, up, UP) == UP && clean(&near.end) && clean(&far.end);
+	size_t sent_up = payload(&far.end, head, up, UP);
 
-	if (far.end == ENDED && head > 0 && sent_up > 0 && sent_up < UP)
+	if (clean(&far.end) && head > 0 && sent_up > 0 && sent_up < UP)
 		fail("the proxy was told a clean end too early");
 	if (status == 0 && !full)
 		fail("success, and bytes are missing");
@@ -526,21 +433,41 @@ judge_client(int status)
 	printf("%s: %s\n", name, status == 0 ? "served" : full ? "failed, complete" : "failed");
 }
 
+/* Puts the request and what follows it into what the near end sends; returns the request's length.
+ */
 static size_t
 make_request(const char *kind, unsigned port)
 {
 	bool named = strcmp(kind, "name") == 0;
+	unsigned char *request = near.end.sent;
 	size_t length = 8;
 
-	up[0] = 4;
-	up[1] = binding ? 2 : 1;
-	up[2] = (unsigned char)(port >> 8);
-	up[3] = (unsigned char)port;
-	memcpy(up + 4, named ? "\0\0\0\1" : "\x7f\0\0\1", 4);
-	length += (size_t)sprintf((char *)up + length, "me") + 1;
+	if (client)
+		return 0;
+	request[0] = 4;
+	request[1] = binding ? 2 : 1;
+	request[2] = (unsigned char)(port >> 8);
+	request[3] = (unsigned char)port;
+	memcpy(request + 4, named ? "\0\0\0\1" : "\x7f\0\0\1", 4);
+	length += (size_t)sprintf((char *)request + length, "me") + 1;
 	if (named)
-		length += (size_t)sprintf((char *)up + length, "trial.test") + 1;
+		length += (size_t)sprintf((char *)request + length, "trial.test") + 1;
 	return length;
+}
+
+static void
+make_payload(size_t request)
+{
+	static const unsigned char granted[REPLY] = { 0, GRANTED };
+	unsigned char *reply = far.end.sent;
+
+	for (size_t i = 0; i < UP; i++)
+		up[i] = (unsigned char)(i * 7 + i / 256);
+	for (size_t i = 0; i < DOWN; i++)
+		down[i] = (unsigned char)(i * 11 + i / 256);
+	memcpy(near.end.sent + request, up, UP);
+	memcpy(reply, granted, REPLY);
+	memcpy(reply + (client ? REPLY : 0), down, DOWN);
 }
 
 /* "@" in an argument becomes the port. */
@@ -562,64 +489,41 @@ fill_in(char **command, unsigned port)
 int
 main(int argc, char **argv)
 {
-	static unsigned char stream[UP + 512];
-	const char *kind;
-	int ends[2], status, option;
+	struct net_address any = net_loopback(0);
+	long limit = 5;
+	const struct net_option letters[] = { { 'b', .flag = &may_not_begin },
+		{ 'g', .flag = &may_seem_gone }, { 'l', .flag = &may_lose_line },
+		{ 'n', .text = &name }, { 'r', .flag = &may_lose_reply }, { 't', .number = &limit },
+		{ 0 } };
+	int ends[2], status;
 	unsigned port;
-	size_t request = 0, i;
-	long limit = 5000;
+	size_t request;
 
-	while ((option = getopt(argc, argv, "+bgln:rt:")) != -1) {
-		if (option == 'b')
-			may_not_begin = true;
-		else if (option == 'g')
-			may_seem_gone = true;
-		else if (option == 'l')
-			may_lose_line = true;
-		else if (option == 'r')
-			may_lose_reply = true;
-		else if (option == 'n')
-			name = optarg;
-		else if (option == 't')
-			limit = strtol(optarg, NULL, 10) * 1000;
-		else
-			return 2;
-	}
-	if (argc - optind < 2) {
-		fprintf(stderr,
-		    "usage: trial [-bglr] [-n name] [-t seconds] "
-		    "connect|name|bind|pipes|silent|client program [argument ...]\n");
-		return 2;
-	}
-	kind = argv[optind];
-	binding = strcmp(kind, "bind") == 0;
-	client = strcmp(kind, "client") == 0;
-	may_lose_line = may_lose_line || strcmp(kind, "silent") == 0;
-	pipes = client || strcmp(kind, "pipes") == 0;
+	argv = net_options(argc, argv, letters, 2,
+	    "trial [-bglr] [-n name] [-t seconds] connect|name|bind|pipes|silent|client "
+	    "program [argument ...]");
+	binding = strcmp(argv[0], "bind") == 0;
+	client = strcmp(argv[0], "client") == 0;
+	may_lose_line = may_lose_line || strcmp(argv[0], "silent") == 0;
+	pipes = client || strcmp(argv[0], "pipes") == 0;
 	signal(SIGPIPE, SIG_IGN);
-	near.in = near.out = far.in = far.out = -1;
-	listener = listen_on_loopback(&port);
-	if (!client)
-		request = make_request(kind, port);
-	memcpy(stream, up, request);
-	for (i = 0; i < UP; i++)
-		stream[request + i] = up[i] = (unsigned char)(i * 7 + i / 256);
-	if (client)
-		memcpy(down, "\0\x5a\0\0\0\0\0\0", REPLY);
-	for (i = 0; i < DOWN; i++)
-		down[i + (client ? REPLY : 0)] = (unsigned char)(i * 11 + i / 256);
-	near.send = stream;
-	far.send = down;
+	near.end.in = near.end.out = far.end.in = far.end.out = -1;
+	listener = net_listener(&any, 5);
+	net_must(listener >= 0, "listen");
+	any = net_end(listener, getsockname);
+	port = net_port(&any);
+	request = make_request(argv[0], port);
+	make_payload(request);
 	open_near(ends);
-	fill_in(argv + optind + 1, port);
+	fill_in(argv + 1, port);
 	if (client)
 		let_send(&near, UP);
 	else
 		near.to_send = request + EARLY;
-	start(argv + optind + 1, ends);
-	status = play(request, now() + limit);
-	see_end(&near);
-	see_end(&far);
+	start(argv + 1, ends);
+	status = play(request, net_milliseconds() + limit * 1000);
+	see_end(&near.end);
+	see_end(&far.end);
 	if (!WIFEXITED(status)) {
 		snprintf(description, sizeof description, "signal %d", WTERMSIG(status));
 		fail("it was killed");

@@ -6,22 +6,12 @@
 
 #include "fuzz.h"
 
+#define NAME "session"
+#include <sanitizer/common_interface_defs.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sanitizer/common_interface_defs.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <time.h>
-#include <unistd.h>
-
+#include "tests/ends.h"
 #include "lib/proxyheader.h"
 #include "lib/socks4.h"
 
@@ -40,57 +30,25 @@ enum {
 	FLAG_IDENTD = 32 /* the script answers in its place; else it hangs up */
 };
 enum { REMOTE_PORT = 0x1111, IDENT_PORT = 113 };
-enum { ROOM = 65536, HANG = 20000, CRASH = 77 };
-
-/* One end of a connection of the driver's. */
-struct end {
-	int fd; /* -1: none, or closed */
-	size_t sent_length, got_length;
-	bool shut, ended; /* we have ended our output; we have seen the end of input */
-	unsigned char sent[ROOM], got[ROOM];
-};
+enum { HANG = 20000, CRASH = 77 };
 
 static int remote_listener, ident_listener;
 static struct end client, remote;
 static bool identd;	  /* as FLAG_IDENTD */
 static bool reset;	  /* we have, so that bytes may be missing */
-static bool was_reset;	  /* the program has */
 static char list[32];	  /* path of a file that has no name any more */
 static uint8_t *counters; /* shared with the child */
 
 /* What the client mode asks for. */
 static const unsigned char client_request[] = { 4, 1, 0, 9, 192, 0, 2, 7, 'u', 0 };
 
-static int64_t
-now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
-static struct sockaddr_in
-loopback(unsigned port)
-{
-	struct sockaddr_in address;
-
-	memset(&address, 0, sizeof address);
-	address.sin_family = AF_INET;
-	address.sin_port = htons((uint16_t)port);
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return address;
-}
-
 static int
 listen_at(unsigned port)
 {
-	struct sockaddr_in address = loopback(port);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct net_address address = net_loopback(port);
+	int fd = net_listener(&address, 8);
 
 	assert(fd != -1);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-	assert(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 8) == 0);
 	assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
 	return fd;
 }
@@ -150,7 +108,7 @@ be_program(unsigned flags, int fd)
 	dup2(null, STDERR_FILENO);
 	close(fd);
 	close(null);
-	close(client.fd);
+	close(client.in);
 	close(remote_listener);
 	close(ident_listener);
 	signal(SIGPIPE, SIG_DFL);
@@ -163,23 +121,15 @@ be_program(unsigned flags, int fd)
 static pid_t
 start(unsigned flags)
 {
-	struct sockaddr_in address = loopback(0);
-	socklen_t length = sizeof address;
-	int fds[2], listener;
+	int fds[2];
 	pid_t pid;
 
 	if (flags & FLAG_UNIX) {
 		assert(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+		end_attach(&client, fds[0], fds[0]);
 	} else {
-		listener = listen_at(0);
-		getsockname(listener, (struct sockaddr *)&address, &length);
-		fds[0] = socket(AF_INET, SOCK_STREAM, 0);
-		assert(connect(fds[0], (struct sockaddr *)&address, length) == 0);
-		fds[1] = accept(listener, NULL, NULL);
-		close(listener);
+		fds[1] = end_connected(&client);
 	}
-	assert(fds[0] != -1 && fds[1] != -1);
-	client.fd = fds[0];
 	fflush(NULL);
 	pid = fork();
 	assert(pid != -1);
@@ -194,29 +144,16 @@ start(unsigned flags)
 static void
 close_end(struct end *end)
 {
-	if (end->fd != -1)
-		close(end->fd);
-	end->fd = -1;
+	if (end->in != -1)
+		close(end->in);
+	end->in = end->out = -1;
 }
 
 static void
-receive(struct end *end)
+take(struct end *end)
 {
-	ssize_t got;
-
-	while (end->fd != -1 && !end->ended) {
-		assert(end->got_length < ROOM);
-		got =
-		    recv(end->fd, end->got + end->got_length, ROOM - end->got_length, MSG_DONTWAIT);
-		if (got == -1 && errno == EAGAIN)
-			return;
-		if (got > 0) {
-			end->got_length += (size_t)got;
-		} else {
-			end->ended = true;
-			was_reset = was_reset || got == -1;
-		}
-	}
+	end_receive(end);
+	assert(end->got_length < END_ROOM);
 }
 
 static void
@@ -224,9 +161,9 @@ transmit(struct end *end, const uint8_t *bytes, size_t length)
 {
 	ssize_t put;
 
-	if (end->fd == -1 || end->shut || length > ROOM - end->sent_length)
+	if (end->in == -1 || end->shut || length > END_ROOM - end->sent_length)
 		return;
-	put = send(end->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	put = send(end->in, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (put > 0) {
 		memcpy(end->sent + end->sent_length, bytes, (size_t)put);
 		end->sent_length += (size_t)put;
@@ -234,23 +171,14 @@ transmit(struct end *end, const uint8_t *bytes, size_t length)
 }
 
 static void
-end_output(struct end *end)
-{
-	if (end->fd == -1)
-		return;
-	shutdown(end->fd, SHUT_WR);
-	end->shut = true;
-}
-
-static void
 reset_end(struct end *end)
 {
 	struct linger linger = { 1, 0 };
 
-	if (end->fd == -1)
+	if (end->in == -1)
 		return;
-	receive(end);
-	setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+	take(end);
+	setsockopt(end->in, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 	close_end(end);
 	reset = true;
 }
@@ -264,25 +192,32 @@ hang_up_ident(void)
 		close(fd);
 }
 
-/* Takes what comes within that time, or returns sooner where it has what it waits for. */
 static void
-turn(int64_t milliseconds, const int *wanted)
+met(int fd)
+{
+	if (fd != -1)
+		end_attach(&remote, fd, fd);
+}
+
+/* Takes what comes within that time, or returns sooner if it has what it waits for. */
+static void
+turn(int64_t duration, const int *wanted)
 {
 	struct pollfd polled[4];
-	int64_t end = now() + milliseconds;
+	int64_t end = net_milliseconds() + duration;
 
 	do {
-		polled[0] = (struct pollfd){ remote.fd == -1 ? remote_listener : -1, POLLIN, 0 };
-		polled[1] = (struct pollfd){ remote.ended ? -1 : remote.fd, POLLIN, 0 };
-		polled[2] = (struct pollfd){ client.ended ? -1 : client.fd, POLLIN, 0 };
+		polled[0] = (struct pollfd){ remote.in == -1 ? remote_listener : -1, POLLIN, 0 };
+		polled[1] = (struct pollfd){ remote.ended ? -1 : remote.in, POLLIN, 0 };
+		polled[2] = (struct pollfd){ client.ended ? -1 : client.in, POLLIN, 0 };
 		polled[3] = (struct pollfd){ identd ? -1 : ident_listener, POLLIN, 0 };
-		if (poll(polled, 4, milliseconds > 0 ? 1 : 0) > 0 && polled[0].revents != 0 &&
+		if (poll(polled, 4, duration > 0 ? 1 : 0) > 0 && polled[0].revents != 0 &&
 		    !remote.shut && !remote.ended)
-			remote.fd = accept(remote_listener, NULL, NULL);
+			met(accept(remote_listener, NULL, NULL));
 		hang_up_ident();
-		receive(&remote);
-		receive(&client);
-	} while (now() < end && *wanted == -1 && !client.ended);
+		take(&remote);
+		take(&client);
+	} while (net_milliseconds() < end && *wanted == -1 && !client.ended);
 }
 
 static void
@@ -291,7 +226,7 @@ answer_ident(const uint8_t *bytes, size_t length)
 	struct pollfd polled = { ident_listener, POLLIN, 0 };
 	int fd;
 
-	turn(0, &remote.fd);
+	turn(0, &remote.in);
 	if (poll(&polled, 1, client.ended ? 0 : 20) <= 0)
 		return;
 	fd = accept(ident_listener, NULL, NULL);
@@ -312,27 +247,19 @@ answer_ident(const uint8_t *bytes, size_t length)
 	close(fd);
 }
 
-/* Calls where BIND listens. */
+/* Calls the port that BIND listens on. */
 static void
 call(void)
 {
-	struct sockaddr_in address;
-	int64_t end = now() + 20;
-	int fd;
+	int64_t end = net_milliseconds() + 20;
 
-	if (remote.fd != -1 || remote.shut || remote.ended)
+	if (remote.in != -1 || remote.shut || remote.ended)
 		return;
-	while (client.got_length < SOCKS4_REPLY && !client.ended && now() < end)
-		turn(1, &remote.fd);
+	while (client.got_length < SOCKS4_REPLY && !client.ended && net_milliseconds() < end)
+		turn(1, &remote.in);
 	if (client.got_length < SOCKS4_REPLY)
 		return;
-	address = loopback((unsigned)client.got[2] << 8 | client.got[3]);
-	fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert(fd != -1);
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-		remote.fd = fd;
-	else
-		close(fd);
+	met(net_connect((unsigned)client.got[2] << 8 | client.got[3]));
 }
 
 static void
@@ -343,7 +270,7 @@ step(unsigned what, const uint8_t *bytes, size_t length)
 		transmit(&client, bytes, length);
 		break;
 	case 1:
-		turn(remote.fd == -1 ? 20 : 0, &remote.fd);
+		turn(remote.in == -1 ? 20 : 0, &remote.in);
 		transmit(&remote, bytes, length);
 		break;
 	case 2:
@@ -353,42 +280,42 @@ step(unsigned what, const uint8_t *bytes, size_t length)
 		end_output(&client);
 		break;
 	case 4:
-		turn(remote.fd == -1 ? 20 : 0, &remote.fd);
+		turn(remote.in == -1 ? 20 : 0, &remote.in);
 		end_output(&remote);
 		break;
 	case 5:
 		reset_end(&client);
 		break;
 	case 6:
-		remote.ended = remote.ended || remote.fd != -1;
+		remote.ended = remote.ended || remote.in != -1;
 		reset_end(&remote);
 		break;
 	default:
 		call();
 	}
-	turn(0, &remote.fd);
+	turn(0, &remote.in);
 }
 
 /* Ends it all in good order, and sees the program end by itself. Its wait status. */
 static int
 finish(unsigned flags, pid_t pid)
 {
-	int64_t end = now() + HANG;
+	int64_t end = net_milliseconds() + HANG;
 	int status, fd;
 
 	identd = false;
 	end_output(&client);
 	while (waitpid(pid, &status, WNOHANG) == 0) {
-		turn(1, &remote.fd);
+		turn(1, &remote.in);
 		if ((remote.ended || (flags & FLAG_CLIENT)) && !remote.shut)
 			end_output(&remote);
-		if (now() > end) {
+		if (net_milliseconds() > end) {
 			kill(pid, SIGKILL);
 			fputs("the session hangs\n", stderr);
 			abort();
 		}
 	}
-	turn(0, &remote.fd);
+	turn(0, &remote.in);
 	hang_up_ident();
 	/* Nobody is left in the queues for the next session. */
 	for (;;) {
@@ -405,19 +332,19 @@ finish(unsigned flags, pid_t pid)
 /* ---- what must hold ---- */
 
 static bool
-is_start(const unsigned char *part, size_t length, const unsigned char *whole, size_t whole_length)
+was_reset(void)
 {
-	return length <= whole_length && memcmp(part, whole, length) == 0;
+	return client.was_reset || remote.was_reset;
 }
 
-/* What one end got, behind so many bytes for the program, is a part of what the other sent, behind
- * so many from the program; and all of it where nobody reset. */
+/* What one end got, after so many bytes from the program, is the beginning of what the other sent,
+ * after so many bytes for the program; and all of it if nobody reset. */
 static void
 check_way(const struct end *from, size_t used, const struct end *to, size_t replies)
 {
 	size_t sent = from->sent_length - used, got = to->got_length - replies;
 
-	assert(is_start(to->got + replies, got, from->sent + used, sent));
+	assert(end_is_start(to->got + replies, got, from->sent + used, sent));
 	assert(reset || got == sent);
 }
 
@@ -470,7 +397,7 @@ check_server(unsigned flags, int status)
 	if (client.got[at + 1] == SOCKS4_GRANTED) {
 		assert(parsed == SOCKS4_OK && strcmp(request.userid, "eve") != 0);
 		assert(at > 0 || memcmp(client.got + 2, zeros, sizeof zeros) == 0);
-		assert(reset || !was_reset);
+		assert(reset || !was_reset());
 		check_way(&client, used + more, &remote, 0);
 		check_way(&remote, 0, &client, at + SOCKS4_REPLY);
 		return;
@@ -492,15 +419,15 @@ check_client(int status)
 	unsigned code = answered ? remote.sent[1] : 0;
 
 	if (remote.got_length < head) {
-		assert(is_start(remote.got, remote.got_length, client_request, head));
+		assert(end_is_start(remote.got, remote.got_length, client_request, head));
 		assert(reset || code == 0);
 	} else {
-		assert(is_start(client_request, head, remote.got, remote.got_length));
+		assert(end_is_start(client_request, head, remote.got, remote.got_length));
 		if (code == SOCKS4_GRANTED)
 			check_way(&client, 0, &remote, head);
 	}
 	if (code == SOCKS4_GRANTED) {
-		assert(status == 0 ? !was_reset || reset : status == 1 && reset);
+		assert(status == 0 ? !was_reset() || reset : status == 1 && reset);
 		check_way(&remote, SOCKS4_REPLY, &client, 0);
 		return;
 	}
@@ -524,8 +451,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memset(&client, 0, sizeof client);
 	memset(&remote, 0, sizeof remote);
-	remote.fd = -1;
-	reset = was_reset = false;
+	remote.in = remote.out = -1;
+	reset = false;
 	identd = (flags & FLAG_IDENTD) != 0;
 	memset(counters, 0, count);
 	pid = start(flags);
