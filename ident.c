@@ -14,6 +14,7 @@
 #include "lib/dial.h"
 #include "ident.h"
 #include "lib/net.h"
+#include "lib/reason.h"
 #include "lib/resolve.h"
 #include "lib/text.h"
 
@@ -262,5 +263,5 @@ ident_local(const struct net_file *file, int64_t deadline, char user[IDENT_USER 
 	user[0] = '\0';
 	if ((file->socket && peer_uid(file->fd, &uid) == -1) || is_ambiguous(uid))
 		return -1;
-	return resolve_login(uid, deadline, user) == RESOLVE_OK ? 0 : -1;
+	return resolve_login(uid, deadline, user) == REASON_NONE ? 0 : -1;
 }

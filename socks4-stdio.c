@@ -22,6 +22,7 @@
 #include "lib/net.h"
 #include "lib/options.h"
 #include "lib/proxyheader.h"
+#include "lib/reason.h"
 #include "lib/relay.h"
 #include "lib/resolve.h"
 #include "lib/sandbox.h"
@@ -34,71 +35,6 @@ enum { DRAIN_MOST = 65536, DRAIN_SECONDS = 1 };
 
 /* A PROXY header and a request. What they leave, a byte at least, is room for the relay. */
 enum { BYTES_MOST = PROXY_V2_MOST + SOCKS4_REQUEST + 1 };
-
-/* How a stage of the session went. */
-enum outcome {
-	GRANTED,
-	PENDING, /* the request is not complete yet */
-	DENIED,
-	NAMES_REFUSED,
-	IDENT_NONE,
-	IDENT_MISMATCH,
-	IS_SOCKS5,
-	BAD_VERSION,
-	BAD_COMMAND,
-	BAD_ADDRESS,
-	BAD_PORT,
-	BAD_NAME,
-	TOO_LONG,
-	SHORT_REQUEST,
-	REQUEST_TIMEOUT,
-	RESOLVE_FAILED,
-	RESOLVE_TIMEOUT_PASSED,
-	CONNECT_REFUSED,
-	CONNECT_UNREACHABLE,
-	CONNECT_TIMEOUT,
-	CONNECT_FAILED,
-	BIND_FAILED,
-	BIND_TIMEOUT,
-	BIND_WRONG_CALLER,
-	CLIENT_LEFT,
-	BAD_PROXY_HEADER,
-	BROKEN_LIST,
-	SYSTEM
-};
-
-static const struct {
-	const char *reason;
-	int code;
-	int exit_status;
-} refusals[] = {
-	[DENIED] = { "denied", SOCKS4_REJECTED, 0 },
-	[NAMES_REFUSED] = { "names-refused", SOCKS4_REJECTED, 0 },
-	[IDENT_NONE] = { "ident-none", SOCKS4_NO_IDENTD, 0 },
-	[IDENT_MISMATCH] = { "ident-mismatch", SOCKS4_IDENT_MISMATCH, 0 },
-	[IS_SOCKS5] = { "bad-version", 255, 0 },
-	[BAD_VERSION] = { "bad-version", SOCKS4_REJECTED, 0 },
-	[BAD_COMMAND] = { "bad-command", SOCKS4_REJECTED, 0 },
-	[BAD_ADDRESS] = { "bad-address", SOCKS4_REJECTED, 0 },
-	[BAD_PORT] = { "bad-port", SOCKS4_REJECTED, 0 },
-	[BAD_NAME] = { "bad-name", SOCKS4_REJECTED, 0 },
-	[TOO_LONG] = { "too-long", SOCKS4_REJECTED, 0 },
-	[SHORT_REQUEST] = { "short-request", SOCKS4_REJECTED, 0 },
-	[REQUEST_TIMEOUT] = { "request-timeout", SOCKS4_REJECTED, 0 },
-	[RESOLVE_FAILED] = { "resolve-failed", SOCKS4_REJECTED, 0 },
-	[RESOLVE_TIMEOUT_PASSED] = { "resolve-timeout", SOCKS4_REJECTED, 0 },
-	[CONNECT_REFUSED] = { "connect-refused", SOCKS4_REJECTED, 0 },
-	[CONNECT_UNREACHABLE] = { "connect-unreachable", SOCKS4_REJECTED, 0 },
-	[CONNECT_TIMEOUT] = { "connect-timeout", SOCKS4_REJECTED, 0 },
-	[CONNECT_FAILED] = { "connect-failed", SOCKS4_REJECTED, 0 },
-	[BIND_FAILED] = { "bind-failed", SOCKS4_REJECTED, 0 },
-	[BIND_TIMEOUT] = { "bind-timeout", SOCKS4_REJECTED, 0 },
-	[BIND_WRONG_CALLER] = { "bind-wrong-caller", SOCKS4_REJECTED, 0 },
-	[CLIENT_LEFT] = { "client-left", SOCKS4_REJECTED, 0 },
-	[BAD_PROXY_HEADER] = { "bad-proxy-header", SOCKS4_REJECTED, 0 },
-	[BROKEN_LIST] = { "broken-list", SOCKS4_REJECTED, 2 },
-	[SYSTEM] = { "system", SOCKS4_REJECTED, 1 },
-};
 
 struct session {
 	const struct options *options;
@@ -148,7 +84,7 @@ is_sender(const struct options *options, const struct address *peer)
 	return false;
 }
 
-static enum outcome
+static enum reason
 find_source(struct session *s)
 {
 	/* Now, since urgent data may come with the request. */
@@ -158,146 +94,117 @@ find_source(struct session *s)
 		s->watch = IN;
 		s->record.source = &s->source;
 		s->header_due = is_sender(s->options, &s->source.address);
-		return GRANTED;
+		return REASON_NONE;
 	case NET_LOCAL:
 		s->watch = s->standard[IN].socket ? IN : -1;
 		s->record.source = &s->source;
 		s->record.via = getenv("SSH_CONNECTION");
-		return GRANTED;
+		return REASON_NONE;
 	case NET_GONE:
-		return CLIENT_LEFT;
+		return REASON_CLIENT_LEFT;
 	default:
-		return SYSTEM;
+		return REASON_SYSTEM;
 	}
 }
 
-static enum outcome
+static enum reason
 load_list(struct session *s)
 {
 	s->list->window = (struct acl_window){ (char *)s->bytes, sizeof s->bytes };
-	return judge_load(s->options, log_error, s->list) == 0 ? GRANTED : BROKEN_LIST;
+	return judge_load(s->options, log_error, s->list) == 0 ? REASON_NONE : REASON_BROKEN_LIST;
 }
 
-static enum outcome
+static enum reason
 decode_header(struct session *s)
 {
 	struct proxyheader header;
+	enum reason reason = proxyheader_decode(s->bytes, s->length, &header, &s->used);
 
-	switch (proxyheader_decode(s->bytes, s->length, &header, &s->used)) {
-	case PROXY_MORE:
-		return PENDING;
-	case PROXY_BAD:
-		return BAD_PROXY_HEADER;
-	default:
-		break;
-	}
+	if (reason != REASON_NONE)
+		return reason;
 	s->header_due = false;
 	if (header.source.address.family != AF_UNSPEC) {
 		s->source = header.source;
 		s->reached = header.destination;
 	}
-	return GRANTED;
+	return REASON_NONE;
 }
 
-static enum outcome
+static enum reason
 decode_request(struct session *s)
 {
-	static const enum outcome outcomes[] = {
-		[SOCKS4_OK] = GRANTED,
-		[SOCKS4_MORE] = PENDING,
-		[SOCKS4_BAD_VERSION] = BAD_VERSION,
-		[SOCKS4_IS_SOCKS5] = IS_SOCKS5,
-		[SOCKS4_BAD_COMMAND] = BAD_COMMAND,
-		[SOCKS4_TOO_LONG] = TOO_LONG,
-		[SOCKS4_BAD_NAME] = BAD_NAME,
-	};
-	enum socks4_status status;
+	enum reason reason = s->header_due ? decode_header(s) : REASON_NONE;
 	size_t used = 0;
 
-	if (s->header_due) {
-		enum outcome outcome = decode_header(s);
-
-		if (outcome != GRANTED)
-			return outcome;
-	}
-	status = socks4_decode_request(s->bytes + s->used, s->length - s->used, &s->request, &used);
+	if (reason != REASON_NONE)
+		return reason;
+	reason = socks4_decode_request(s->bytes + s->used, s->length - s->used, &s->request, &used);
 	s->used += used;
 	if (s->request.command != 0)
 		s->record.command = s->request.command == SOCKS4_BIND ? "bind" : "connect";
 	s->record.userid = s->request.userid;
 	s->record.name = s->request.name;
-	return outcomes[status];
+	return reason;
 }
 
 /* Why a read or write at the client's end failed. */
-static enum outcome
+static enum reason
 client_failure(int error)
 {
-	return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE ? CLIENT_LEFT : SYSTEM;
+	return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE ? REASON_CLIENT_LEFT
+									   : REASON_SYSTEM;
 }
 
 /* One limit on the whole of it, header and request; bytes behind them stay for the relay. */
-static enum outcome
+static enum reason
 read_request(struct session *s)
 {
 	int64_t deadline = net_deadline(s->options->limits.request);
-	enum outcome outcome;
+	enum reason reason;
 	ssize_t count;
 
 	do {
 		count = net_read(IN, s->bytes + s->length, sizeof s->bytes - s->length, deadline);
 		if (count == 0)
-			return s->header_due ? BAD_PROXY_HEADER : SHORT_REQUEST;
+			return s->header_due ? REASON_BAD_PROXY_HEADER : REASON_SHORT_REQUEST;
 		if (count == -1) {
 			if (errno == ETIMEDOUT && net_now() >= deadline)
-				return REQUEST_TIMEOUT;
+				return REASON_REQUEST_TIMEOUT;
 			return client_failure(errno);
 		}
 		s->length += (size_t)count;
-		outcome = decode_request(s);
-	} while (outcome == PENDING);
+		reason = decode_request(s);
+	} while (reason == REASON_MORE);
 	s->record.ms_request = net_now() - s->start;
-	return outcome;
+	return reason;
 }
 
-static enum outcome
+static enum reason
 judge(struct session *s)
 {
-	static const enum outcome outcomes[] = {
-		[JUDGE_OK] = GRANTED,
-		[JUDGE_DENIED] = DENIED,
-		[JUDGE_BAD_ADDRESS] = BAD_ADDRESS,
-		[JUDGE_BAD_PORT] = BAD_PORT,
-		[JUDGE_BAD_NAME] = BAD_NAME,
-		[JUDGE_NAMES_REFUSED] = NAMES_REFUSED,
-		[JUDGE_RESOLVE_FAILED] = RESOLVE_FAILED,
-		[JUDGE_RESOLVE_TIMEOUT] = RESOLVE_TIMEOUT_PASSED,
-		[JUDGE_LEFT] = CLIENT_LEFT,
-		[JUDGE_SYSTEM] = SYSTEM,
-	};
 	const struct limits *limits = &s->options->limits;
 	struct judgement *judgement = s->judgement;
 	bool binding = s->request.command == SOCKS4_BIND;
 	/* A client that ends its input has left a BIND, and has only finished sending otherwise. */
 	struct pollfd watch = { .fd = s->watch, .events = binding ? net_early_end() : 0 };
-	enum judge_status status;
+	enum reason reason;
 
 	s->deadline = net_deadline(binding ? limits->bind : limits->connect);
-	status = judge_request(
+	reason = judge_request(
 	    s->list, s->options, &s->source.address, &s->request, s->deadline, &watch, judgement);
 	s->record.ms_resolve = judgement->ms_resolve;
 	if (judgement->count > 0 && !judgement->named)
 		s->record.name = NULL; /* an address stands alone */
-	if (status == JUDGE_DENIED && judgement->count > 0) {
+	if (reason == REASON_DENIED && judgement->count > 0) {
 		show_candidate(s, &judgement->candidates[0]);
-	} else if (status == JUDGE_DENIED) {
+	} else if (reason == REASON_DENIED) {
 		show_rule(s, &judgement->decision);
 	} else if (judgement->count > 0) {
 		s->destination.address = judgement->candidates[0].address;
 		s->destination.port = s->request.port;
 		s->record.destination = &s->destination;
 	}
-	return outcomes[status];
+	return reason;
 }
 
 /* Finds the identity, as DESIGN.md section 3 has it. Returns false if none can be had. */
@@ -314,12 +221,12 @@ find_identity(struct session *s)
 }
 
 /* Keeps the permitted candidates whose rule accepts the identity; asks once, if one asks. */
-static enum outcome
+static enum reason
 identify(struct session *s)
 {
 	struct judgement *judgement = s->judgement;
 	struct judge_candidate *candidate;
-	enum outcome outcome = GRANTED;
+	enum reason reason = REASON_NONE;
 	bool wanted = false, known = false, same = false;
 	size_t i, kept = 0;
 	int64_t start;
@@ -333,14 +240,14 @@ identify(struct session *s)
 	}
 	judgement->count = kept;
 	if (!wanted)
-		return GRANTED;
+		return REASON_NONE;
 	start = net_now();
 	known = find_identity(s);
 	same = known && strcmp(s->identity, s->request.userid) == 0;
 	s->record.ident = known ? s->identity : "";
 	s->record.ms_ident = net_now() - start;
 	if (net_stopped())
-		return SYSTEM;
+		return REASON_SYSTEM;
 	if (s->deadline != NET_FOREVER)
 		s->deadline += s->record.ms_ident; /* the identity has a limit of its own */
 	for (i = kept = 0; i < judgement->count; i++) {
@@ -348,13 +255,13 @@ identify(struct session *s)
 		if (candidate->decision.ident == RULE_IDENT_OFF || same ||
 		    (!known && candidate->decision.ident == RULE_IDENT_ASK)) {
 			judgement->candidates[kept++] = *candidate;
-		} else if (outcome == GRANTED) {
-			outcome = known ? IDENT_MISMATCH : IDENT_NONE;
+		} else if (reason == REASON_NONE) {
+			reason = known ? REASON_IDENT_MISMATCH : REASON_IDENT_NONE;
 			show_candidate(s, candidate);
 		}
 	}
 	judgement->count = kept;
-	return kept > 0 ? GRANTED : outcome;
+	return kept > 0 ? REASON_NONE : reason;
 }
 
 /* Whether an error says that this process or machine is out of something. */
@@ -364,31 +271,31 @@ is_shortage(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-static enum outcome
+static enum reason
 dial_failure(int error)
 {
 	if (is_shortage(error))
-		return SYSTEM;
+		return REASON_SYSTEM;
 	switch (error) {
 	case ECANCELED:
-		return CLIENT_LEFT;
+		return REASON_CLIENT_LEFT;
 	case EINTR:
-		return SYSTEM;
+		return REASON_SYSTEM;
 	case ETIMEDOUT:
-		return CONNECT_TIMEOUT;
+		return REASON_CONNECT_TIMEOUT;
 	case ECONNREFUSED:
-		return CONNECT_REFUSED;
+		return REASON_CONNECT_REFUSED;
 	case EAFNOSUPPORT:
 	case EHOSTUNREACH:
 	case ENETDOWN:
 	case ENETUNREACH:
-		return CONNECT_UNREACHABLE;
+		return REASON_CONNECT_UNREACHABLE;
 	default:
-		return CONNECT_FAILED;
+		return REASON_CONNECT_FAILED;
 	}
 }
 
-static enum outcome
+static enum reason
 connect_out(struct session *s)
 {
 	struct endpoint candidates[RESOLVE_MOST];
@@ -405,7 +312,7 @@ connect_out(struct session *s)
 	error = errno;
 	s->record.ms_connect = net_now() - start;
 	show_candidate(s, &s->judgement->candidates[winner]);
-	return s->remote != -1 ? GRANTED : dial_failure(error);
+	return s->remote != -1 ? REASON_NONE : dial_failure(error);
 }
 
 /* Replies are written at once and alone. */
@@ -442,20 +349,14 @@ listening_address(const struct session *s, struct address *address)
 }
 
 /* Waits for the one caller and sets s->remote and *caller. */
-static enum outcome
+static enum reason
 await_caller(struct session *s, int listener, struct endpoint *caller)
 {
-	static const enum outcome outcomes[] = {
-		[BIND_CALLED] = GRANTED,
-		[BIND_LATE] = BIND_TIMEOUT,
-		[BIND_LEFT] = CLIENT_LEFT,
-		[BIND_SYSTEM] = SYSTEM,
-	};
 	struct bind_client client = { IN, OUT, s->bytes, sizeof s->bytes, s->length };
-	enum bind_status status = bind_await(listener, &client, s->deadline, &s->remote, caller);
+	enum reason reason = bind_await(listener, &client, s->deadline, &s->remote, caller);
 
 	s->length = client.length;
-	return outcomes[status];
+	return reason;
 }
 
 static bool
@@ -482,47 +383,47 @@ show_caller(struct session *s, const struct endpoint *caller)
 	s->destination = *caller;
 }
 
-static enum outcome
+static enum reason
 bind_for_caller(struct session *s)
 {
 	const struct options *options = s->options;
 	struct address address;
 	struct endpoint local, caller;
-	enum outcome outcome;
+	enum reason reason;
 	int64_t start = net_now();
 	int listener;
 
 	show_candidate(s, &s->judgement->candidates[0]);
 	if (listening_address(s, &address) == -1)
-		return is_shortage(errno) ? SYSTEM : BIND_FAILED;
+		return is_shortage(errno) ? REASON_SYSTEM : REASON_BIND_FAILED;
 	listener = bind_listen(&address, options->port_low, options->port_high, &local);
 	if (listener == -1)
-		return is_shortage(errno) ? SYSTEM : BIND_FAILED;
+		return is_shortage(errno) ? REASON_SYSTEM : REASON_BIND_FAILED;
 	if (options->advertise.family == AF_INET)
 		local.address = options->advertise;
-	outcome = reply(SOCKS4_GRANTED, &local) == 0 ? await_caller(s, listener, &caller)
-						     : client_failure(errno);
+	reason = reply(SOCKS4_GRANTED, &local) == 0 ? await_caller(s, listener, &caller)
+						    : client_failure(errno);
 	close(listener);
 	s->record.ms_connect = net_now() - start;
-	if (outcome != GRANTED)
-		return outcome;
+	if (reason != REASON_NONE)
+		return reason;
 	if (!is_expected(s->judgement, &caller.address))
-		outcome = BIND_WRONG_CALLER;
+		reason = REASON_BIND_WRONG_CALLER;
 	show_caller(s, &caller);
-	return outcome;
+	return reason;
 }
 
 /* CONNECT or BIND, to the point where the granting reply is written. */
-static enum outcome
+static enum reason
 open_remote(struct session *s)
 {
 	bool binding = s->request.command == SOCKS4_BIND;
-	enum outcome outcome = binding ? bind_for_caller(s) : connect_out(s);
+	enum reason reason = binding ? bind_for_caller(s) : connect_out(s);
 
-	if (outcome != GRANTED)
-		return outcome;
+	if (reason != REASON_NONE)
+		return reason;
 	relay_arm(&s->standard[IN], &s->standard[OUT], s->remote);
-	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0 ? GRANTED
+	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0 ? REASON_NONE
 									    : client_failure(errno);
 }
 
@@ -543,20 +444,42 @@ drain(struct session *s, int64_t deadline)
 }
 
 static int
-refuse(struct session *s, enum outcome outcome)
+reply_code(enum reason reason)
 {
-	static const unsigned char no_method[2] = { 5, 0xff }; /* RFC 1928 section 3 */
+	switch (reason) {
+	case REASON_IDENT_NONE:
+		return SOCKS4_NO_IDENTD;
+	case REASON_IDENT_MISMATCH:
+		return SOCKS4_IDENT_MISMATCH;
+	case REASON_IS_SOCKS5:
+		return 0xff; /* no acceptable methods, RFC 1928 section 3 */
+	default:
+		return SOCKS4_REJECTED;
+	}
+}
+
+static int
+exit_status(enum reason reason)
+{
+	return reason == REASON_BROKEN_LIST ? 2 : reason == REASON_SYSTEM;
+}
+
+static int
+refuse(struct session *s, enum reason reason)
+{
+	int code = reply_code(reason);
+	const unsigned char no_method[2] = { 5, (unsigned char)code };
 	int64_t deadline = net_deadline(DRAIN_SECONDS);
 
-	if (outcome == IS_SOCKS5)
+	if (reason == REASON_IS_SOCKS5)
 		net_write(OUT, no_method, sizeof no_method, deadline);
 	else
-		reply((unsigned char)refusals[outcome].code, NULL);
-	log_refuse(&s->record, refusals[outcome].code, refusals[outcome].reason);
+		reply((unsigned char)code, NULL);
+	log_refuse(&s->record, code, reason_word(reason));
 	if (s->remote != -1)
 		close(s->remote);
 	drain(s, deadline);
-	return refusals[outcome].exit_status;
+	return exit_status(reason);
 }
 
 static int
@@ -582,32 +505,32 @@ relay(struct session *s)
 #ifdef __GNUC__
 __attribute__((noinline))
 #endif
-static enum outcome
+static enum reason
 grant(struct session *s)
 {
-	static enum outcome (*const stages[])(struct session *) = { find_source, load_list,
+	static enum reason (*const stages[])(struct session *) = { find_source, load_list,
 		read_request, judge, identify, open_remote };
 	struct judge_list list;
 	struct judgement judgement;
-	enum outcome outcome = GRANTED;
+	enum reason reason = REASON_NONE;
 	size_t i;
 
 	list.acl = NULL;
 	s->list = &list;
 	s->judgement = &judgement;
-	for (i = 0; i < sizeof stages / sizeof *stages && outcome == GRANTED; i++)
-		outcome = stages[i](s);
+	for (i = 0; i < sizeof stages / sizeof *stages && reason == REASON_NONE; i++)
+		reason = stages[i](s);
 	acl_free(list.acl);
 	s->list = NULL;
 	s->judgement = NULL;
-	return outcome;
+	return reason;
 }
 
 static int
 serve(const struct options *options, struct net_file *standard)
 {
 	struct session s;
-	enum outcome outcome;
+	enum reason reason;
 
 	memset(&s, 0, offsetof(struct session, bytes)); /* not the page behind it */
 	s.options = options;
@@ -616,8 +539,8 @@ serve(const struct options *options, struct net_file *standard)
 	s.remote = s.watch = -1;
 	s.record.ms_request = s.record.ms_ident = LOG_UNKNOWN;
 	s.record.ms_resolve = s.record.ms_connect = LOG_UNKNOWN;
-	outcome = grant(&s);
-	return outcome == GRANTED ? relay(&s) : refuse(&s, outcome);
+	reason = grant(&s);
+	return reason == REASON_NONE ? relay(&s) : refuse(&s, reason);
 }
 
 static void

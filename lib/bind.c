@@ -105,7 +105,7 @@ client_stays(struct bind_client *client, short events, int64_t deadline)
 	return true;
 }
 
-enum bind_status
+enum reason
 bind_await(
     int listener, struct bind_client *client, int64_t deadline, int *fd, struct endpoint *caller)
 {
@@ -122,25 +122,25 @@ bind_await(
 		waiting[2].events = 0;
 		waiting[0].revents = waiting[1].revents = waiting[2].revents = 0;
 		if (net_stopped())
-			return BIND_SYSTEM;
+			return REASON_SYSTEM;
 		count = poll(waiting, 3, net_timeout(deadline));
 		if (count == -1 && errno != EINTR)
-			return BIND_SYSTEM;
+			return REASON_SYSTEM;
 		if (net_now() >= deadline)
-			return BIND_LATE;
+			return REASON_BIND_TIMEOUT;
 		if (count <= 0)
 			continue;
 		if (waiting[2].revents != 0 ||
 		    (waiting[1].revents != 0 &&
 			!client_stays(client, waiting[1].revents, deadline)))
-			return BIND_LEFT;
+			return REASON_CLIENT_LEFT;
 		if (waiting[0].revents == 0)
 			continue;
 		*fd = accept_from(listener, caller);
 		if (*fd != -1)
-			return BIND_CALLED;
+			return REASON_NONE;
 		/* The caller stays in the queue, and poll(2) ready. */
 		if (errno != ECONNABORTED)
-			return BIND_SYSTEM;
+			return REASON_SYSTEM;
 	}
 }

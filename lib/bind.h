@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/reason.h"
+
 struct address;
 struct endpoint;
 
@@ -21,16 +23,10 @@ struct bind_client {
 	size_t size, length;
 };
 
-enum bind_status {
-	BIND_CALLED,
-	BIND_LATE,  /* the deadline passed */
-	BIND_LEFT,  /* the client did */
-	BIND_SYSTEM /* a call failed, or net_stop() */
-};
-
-/* Waits for the caller. On BIND_CALLED *fd is the connection, non-blocking, close-on-exec and the
- * caller's to close, and *caller where it came from. */
-enum bind_status bind_await(
+/* Waits for the caller. On REASON_NONE *fd is the connection, non-blocking, close-on-exec and the
+ * caller's to close, and *caller where it came from. Else REASON_BIND_TIMEOUT, REASON_CLIENT_LEFT
+ * or REASON_SYSTEM. */
+enum reason bind_await(
     int listener, struct bind_client *client, int64_t deadline, int *fd, struct endpoint *caller);
 
 #endif

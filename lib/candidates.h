@@ -28,19 +28,6 @@ struct judge_list {
 int judge_load(
     const struct options *options, void (*complain)(const char *message), struct judge_list *list);
 
-enum judge_status {
-	JUDGE_OK,     /* some candidate is permitted */
-	JUDGE_DENIED, /* no candidate is, or there was no need to look the name up */
-	JUDGE_BAD_ADDRESS,
-	JUDGE_BAD_PORT,
-	JUDGE_BAD_NAME,
-	JUDGE_NAMES_REFUSED,
-	JUDGE_RESOLVE_FAILED,
-	JUDGE_RESOLVE_TIMEOUT,
-	JUDGE_LEFT,
-	JUDGE_SYSTEM
-};
-
 struct judge_candidate {
 	struct address address;
 	struct acl_decision decision;
@@ -56,9 +43,10 @@ struct judgement {
 	int64_t ms_resolve;	      /* -1: no look-up */
 };
 
-/* Judges a request of a source. Looks a name up at most once, until the deadline; watch: as
- * resolve_name(). */
-enum judge_status judge_request(const struct judge_list *list, const struct options *options,
+/* Judges a request of a source. REASON_NONE: some candidate is permitted; REASON_DENIED: none is,
+ * or there was no need to look the name up; or what else is wrong with it. Looks a name up at most
+ * once, until the deadline; watch: as resolve_name(). */
+enum reason judge_request(const struct judge_list *list, const struct options *options,
     const struct address *source, const struct socks4_request *request, int64_t deadline,
     const struct pollfd *watch, struct judgement *judgement);
 

@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/net.h"
 #include "lib/options.h"
+#include "lib/reason.h"
 #include "lib/relay.h"
 #include "lib/resolve.h"
 #include "lib/sandbox.h"
@@ -65,12 +66,12 @@ fail_proxy(const struct client *c, int status, const char *what, const char *why
 }
 
 static const char *
-resolve_problem(enum resolve_status status)
+resolve_problem(enum reason reason)
 {
-	switch (status) {
-	case RESOLVE_NONE:
+	switch (reason) {
+	case REASON_RESOLVE_FAILED:
 		return "no address found";
-	case RESOLVE_TIMEOUT:
+	case REASON_RESOLVE_TIMEOUT:
 		return "looking it up took too long";
 	default:
 		return "looking it up failed";
@@ -81,17 +82,17 @@ resolve_problem(enum resolve_status status)
 static int
 find_userid(struct client *c)
 {
-	enum resolve_status status = RESOLVE_OK;
+	enum reason reason = REASON_NONE;
 	const char *userid = c->options->userid;
 
 	if (userid == NULL) {
-		status = resolve_login(getuid(), c->deadline, c->login);
+		reason = resolve_login(getuid(), c->deadline, c->login);
 		userid = c->login;
 	}
 	c->request.userid = c->record.userid = userid;
-	return status != RESOLVE_TIMEOUT && status != RESOLVE_STOPPED
+	return reason != REASON_RESOLVE_TIMEOUT && !net_stopped()
 	    ? 0
-	    : fail(LOST, "login name: ", resolve_problem(status), "; -u gives one");
+	    : fail(LOST, "login name: ", resolve_problem(reason), "; -u gives one");
 }
 
 static void
@@ -109,18 +110,18 @@ ask_resolved(struct client *c, const char *host)
 {
 	struct address addresses[RESOLVE_MOST];
 	size_t count;
-	enum resolve_status status;
+	enum reason reason;
 
-	status = resolve_name(host, AF_INET, c->deadline, NULL, addresses, &count);
-	if (status == RESOLVE_OK) {
+	reason = resolve_name(host, AF_INET, c->deadline, NULL, addresses, &count);
+	if (reason == REASON_NONE) {
 		ask_address(c, &addresses[0]);
 		return 0;
 	}
-	if (status == RESOLVE_NONE &&
-	    resolve_name(host, AF_INET6, c->deadline, NULL, addresses, &count) == RESOLVE_OK)
+	if (reason == REASON_RESOLVE_FAILED &&
+	    resolve_name(host, AF_INET6, c->deadline, NULL, addresses, &count) == REASON_NONE)
 		return fail(LOST, host,
 		    " has only IPv6 addresses, which SOCKS4 does not carry; leave out -n", "");
-	return fail(LOST, host, ": ", resolve_problem(status));
+	return fail(LOST, host, ": ", resolve_problem(reason));
 }
 
 /* SOCKS4 for an IPv4 address, SOCKS4A for all else, so that the proxy looks names up. */
@@ -152,7 +153,7 @@ find_proxy(struct client *c, struct endpoint *candidates, size_t *count)
 {
 	const struct options *options = c->options;
 	struct address addresses[RESOLVE_MOST];
-	enum resolve_status status;
+	enum reason reason;
 	struct text text;
 	size_t i;
 
@@ -161,11 +162,11 @@ find_proxy(struct client *c, struct endpoint *candidates, size_t *count)
 	text_put_number(&text, options->proxy_port, 1);
 	*count = 1;
 	if (address_parse(options->proxy_host, &addresses[0]) == -1) {
-		status = resolve_name(
+		reason = resolve_name(
 		    options->proxy_host, options->family, c->deadline, NULL, addresses, count);
 		c->record.ms_resolve = net_now() - c->start;
-		if (status != RESOLVE_OK)
-			return fail_proxy(c, LOST, ": ", resolve_problem(status));
+		if (reason != REASON_NONE)
+			return fail_proxy(c, LOST, ": ", resolve_problem(reason));
 	}
 	for (i = 0; i < *count; i++) {
 		candidates[i].address = addresses[i];

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/net.h"
 #include "lib/options.h"
+#include "lib/reason.h"
 #include "lib/text.h"
 
 enum { COMMAND, USER, SOURCE, DESTINATION, PORT };
@@ -133,28 +134,18 @@ print_refusal(const struct socks4_request *request, const char *reason)
 static int
 answer(const struct judge_list *list, const struct options *options, struct question *question)
 {
-	static const char *const reasons[] = {
-		[JUDGE_BAD_ADDRESS] = "bad-address",
-		[JUDGE_BAD_PORT] = "bad-port",
-		[JUDGE_BAD_NAME] = "bad-name",
-		[JUDGE_NAMES_REFUSED] = "names-refused",
-		[JUDGE_RESOLVE_FAILED] = "resolve-failed",
-		[JUDGE_RESOLVE_TIMEOUT] = "resolve-timeout",
-		[JUDGE_LEFT] = "client-left",
-		[JUDGE_SYSTEM] = "system",
-	};
 	struct socks4_request *request = &question->request;
 	unsigned limit =
 	    request->command == SOCKS4_BIND ? options->limits.bind : options->limits.connect;
 	struct judgement judgement;
-	enum judge_status status = judge_request(
+	enum reason reason = judge_request(
 	    list, options, &question->source, request, net_deadline(limit), NULL, &judgement);
 	int written = 0;
 	size_t i;
 
-	if (status != JUDGE_OK && status != JUDGE_DENIED) {
+	if (reason != REASON_NONE && reason != REASON_DENIED) {
 		judgement.count = 0;
-		written = print_refusal(request, reasons[status]);
+		written = print_refusal(request, reason_word(reason));
 	} else if (judgement.count == 0) {
 		written =
 		    print_decision(list, &judgement, &judgement.decision, "", request->port, "");
@@ -164,7 +155,7 @@ answer(const struct judge_list *list, const struct options *options, struct ques
 		    print_candidate(list, &judgement, &judgement.candidates[i], request->port);
 	if (written == -1)
 		return fail("cannot write the answer");
-	return status == JUDGE_OK ? 0 : 1;
+	return reason == REASON_NONE ? 0 : 1;
 }
 
 int

@@ -22,7 +22,7 @@ enum { TLV_HEAD = 3, TLV_CRC32C = 0x03, CRC_LENGTH = 4 };
 /* A field of the line, from offset to the given end byte, copied to text; offset moves behind
  * that byte. BAD as soon as a byte is not one of allowed or there are too many (most, without
  * the end). */
-static enum proxy_status
+static enum reason
 field(const unsigned char *bytes, size_t length, size_t *offset, const char *allowed, char end,
     size_t most, char *text)
 {
@@ -31,79 +31,79 @@ field(const unsigned char *bytes, size_t length, size_t *offset, const char *all
 
 	for (i = 0; i < room && start[i] != (unsigned char)end; i++) {
 		if (i == most || memchr(allowed, start[i], strlen(allowed)) == NULL)
-			return PROXY_BAD;
+			return REASON_BAD_PROXY_HEADER;
 		text[i] = (char)start[i];
 	}
 	if (i == room)
-		return PROXY_MORE;
+		return REASON_MORE;
 	text[i] = '\0';
 	*offset += i + 1;
-	return PROXY_OK;
+	return REASON_NONE;
 }
 
-static enum proxy_status
+static enum reason
 v1_address(
     const unsigned char *bytes, size_t length, size_t *offset, int family, struct address *address)
 {
 	unsigned char octets[16];
 	char text[INET6_ADDRSTRLEN];
-	enum proxy_status status = family == AF_INET
+	enum reason status = family == AF_INET
 	    ? field(bytes, length, offset, "0123456789.", ' ', 15, text)
 	    : field(bytes, length, offset, "0123456789abcdefABCDEF:.", ' ', sizeof text - 1, text);
 
-	if (status != PROXY_OK)
+	if (status != REASON_NONE)
 		return status;
 	if (inet_pton(family, text, octets) != 1)
-		return PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
 	address_set(address, family, octets);
-	return PROXY_OK;
+	return REASON_NONE;
 }
 
-static enum proxy_status
+static enum reason
 v1_port(const unsigned char *bytes, size_t length, size_t *offset, char end, unsigned *port)
 {
 	char text[6];
-	enum proxy_status status = field(bytes, length, offset, "0123456789", end, 5, text);
+	enum reason status = field(bytes, length, offset, "0123456789", end, 5, text);
 
-	if (status != PROXY_OK)
+	if (status != REASON_NONE)
 		return status;
 	if (text[0] == '0' && text[1] != '\0')
-		return PROXY_BAD;
-	return address_parse_port(text, 0, port) == 0 ? PROXY_OK : PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
+	return address_parse_port(text, 0, port) == 0 ? REASON_NONE : REASON_BAD_PROXY_HEADER;
 }
 
-static enum proxy_status
+static enum reason
 v1_pair(const unsigned char *bytes, size_t length, int family, struct proxyheader *header,
     size_t *offset)
 {
-	enum proxy_status status;
+	enum reason status;
 
 	status = v1_address(bytes, length, offset, family, &header->source.address);
-	if (status == PROXY_OK)
+	if (status == REASON_NONE)
 		status = v1_address(bytes, length, offset, family, &header->destination.address);
-	if (status == PROXY_OK)
+	if (status == REASON_NONE)
 		status = v1_port(bytes, length, offset, ' ', &header->source.port);
-	if (status == PROXY_OK)
+	if (status == REASON_NONE)
 		status = v1_port(bytes, length, offset, '\r', &header->destination.port);
-	if (status != PROXY_OK)
+	if (status != REASON_NONE)
 		return status;
 	if (*offset == length)
-		return PROXY_MORE;
-	return bytes[(*offset)++] == '\n' ? PROXY_OK : PROXY_BAD;
+		return REASON_MORE;
+	return bytes[(*offset)++] == '\n' ? REASON_NONE : REASON_BAD_PROXY_HEADER;
 }
 
 /* Whatever follows the word UNKNOWN is ignored up to CR LF (proxy-protocol.txt section 2.1). */
-static enum proxy_status
+static enum reason
 v1_rest(const unsigned char *bytes, size_t length, size_t *offset)
 {
 	if (*offset < length && bytes[*offset] != ' ' && bytes[*offset] != '\r')
-		return PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
 	for (; *offset + 1 < length; ++*offset)
 		if (bytes[*offset] == '\r' && bytes[*offset + 1] == '\n') {
 			*offset += 2;
-			return PROXY_OK;
+			return REASON_NONE;
 		}
-	return PROXY_MORE;
+	return REASON_MORE;
 }
 
 /* True where what has come so far is the start of word; offset then moves behind it. */
@@ -120,15 +120,15 @@ starts(const unsigned char *bytes, size_t length, size_t *offset, const char *wo
 	return true;
 }
 
-static enum proxy_status
+static enum reason
 v1_decode(const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used)
 {
-	enum proxy_status status;
+	enum reason status;
 	size_t seen = length > PROXY_V1_MOST ? PROXY_V1_MOST : length;
 
 	*used = 0;
 	if (!starts(bytes, seen, used, v1_start))
-		return PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
 	if (starts(bytes, seen, used, "TCP4 "))
 		status = v1_pair(bytes, seen, AF_INET, header, used);
 	else if (starts(bytes, seen, used, "TCP6 "))
@@ -136,8 +136,8 @@ v1_decode(const unsigned char *bytes, size_t length, struct proxyheader *header,
 	else if (starts(bytes, seen, used, "UNKNOWN"))
 		status = v1_rest(bytes, seen, used);
 	else
-		status = PROXY_BAD;
-	return status == PROXY_MORE && length >= PROXY_V1_MOST ? PROXY_BAD : status;
+		status = REASON_BAD_PROXY_HEADER;
+	return status == REASON_MORE && length >= PROXY_V1_MOST ? REASON_BAD_PROXY_HEADER : status;
 }
 
 /* ---- version 2: binary ---- */
@@ -169,29 +169,30 @@ crc_is_right(const unsigned char *bytes, size_t length, size_t checksum)
 }
 
 /* Walks the TLVs of a header of total bytes, from offset, as far as they have come. */
-static enum proxy_status
+static enum reason
 v2_extras(const unsigned char *bytes, size_t length, size_t offset, size_t total)
 {
 	size_t size, checksum = 0;
 
 	for (; offset < total; offset += size) {
 		if (total - offset < TLV_HEAD)
-			return PROXY_BAD;
+			return REASON_BAD_PROXY_HEADER;
 		if (length < offset + TLV_HEAD)
-			return PROXY_MORE;
+			return REASON_MORE;
 		size = (size_t)(bytes[offset + 1] << 8 | bytes[offset + 2]) + TLV_HEAD;
 		if (size > total - offset)
-			return PROXY_BAD;
+			return REASON_BAD_PROXY_HEADER;
 		if (bytes[offset] == TLV_CRC32C) {
 			/* A second one could not be right: each covers the other. */
 			if (size != TLV_HEAD + CRC_LENGTH || checksum != 0)
-				return PROXY_BAD;
+				return REASON_BAD_PROXY_HEADER;
 			checksum = offset + TLV_HEAD;
 		}
 	}
 	if (length < total)
-		return PROXY_MORE;
-	return checksum == 0 || crc_is_right(bytes, total, checksum) ? PROXY_OK : PROXY_BAD;
+		return REASON_MORE;
+	return checksum == 0 || crc_is_right(bytes, total, checksum) ? REASON_NONE
+								     : REASON_BAD_PROXY_HEADER;
 }
 
 static void
@@ -202,7 +203,7 @@ v2_endpoint(
 	endpoint->port = (unsigned)(port[0] << 8 | port[1]);
 }
 
-static enum proxy_status
+static enum reason
 v2_addresses(const unsigned char *bytes, size_t length, size_t total, struct proxyheader *header)
 {
 	int family = bytes[AT_FAMILY] == TCP4 ? AF_INET : AF_INET6;
@@ -211,53 +212,53 @@ v2_addresses(const unsigned char *bytes, size_t length, size_t total, struct pro
 	size_t end = AT_BLOCK + 2 * size + 4;
 
 	if (total < end)
-		return PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
 	if (length < end)
-		return PROXY_MORE;
+		return REASON_MORE;
 	v2_endpoint(&header->source, family, bytes + AT_BLOCK, ports);
 	v2_endpoint(&header->destination, family, bytes + AT_BLOCK + size, ports + 2);
 	return v2_extras(bytes, length, end, total);
 }
 
-static enum proxy_status
+static enum reason
 v2_decode(const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used)
 {
 	bool local = length > AT_COMMAND && bytes[AT_COMMAND] == LOCAL;
 	unsigned char family = length > AT_FAMILY ? bytes[AT_FAMILY] : UNSPEC;
 
 	if (memcmp(bytes, v2_start, length < sizeof v2_start ? length : sizeof v2_start) != 0)
-		return PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
 	if (length > AT_COMMAND && !local && bytes[AT_COMMAND] != PROXY)
-		return PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
 	if (!local && family != UNSPEC && family != TCP4 && family != TCP6)
-		return PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
 	/* The high byte alone may already say too much. */
 	if (length > AT_LENGTH && bytes[AT_LENGTH] << 8 > PROXY_V2_MOST - PROXY_V2_HEAD)
-		return PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
 	if (length < PROXY_V2_HEAD)
-		return PROXY_MORE;
+		return REASON_MORE;
 	*used = (size_t)(bytes[AT_LENGTH] << 8 | bytes[AT_LENGTH + 1]) + PROXY_V2_HEAD;
 	if (*used > PROXY_V2_MOST)
-		return PROXY_BAD;
+		return REASON_BAD_PROXY_HEADER;
 	if (local) /* a health check, say: its block is to be discarded unread */
-		return length < *used ? PROXY_MORE : PROXY_OK;
+		return length < *used ? REASON_MORE : REASON_NONE;
 	if (family == UNSPEC)
 		return v2_extras(bytes, length, AT_BLOCK, *used);
 	return v2_addresses(bytes, length, *used, header);
 }
 
-enum proxy_status
+enum reason
 proxyheader_decode(
     const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used)
 {
-	enum proxy_status status;
+	enum reason status;
 
 	memset(header, 0, sizeof *header);
 	if (length == 0)
-		return PROXY_MORE;
+		return REASON_MORE;
 	status = bytes[0] == v2_start[0] ? v2_decode(bytes, length, header, used)
 					 : v1_decode(bytes, length, header, used);
-	if (status != PROXY_OK)
+	if (status != REASON_NONE)
 		memset(header, 0, sizeof *header); /* half a header names nobody */
 	return status;
 }

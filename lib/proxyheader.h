@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "lib/address.h"
+#include "lib/reason.h"
 
 enum {
 	PROXY_V1_MOST = 107, /* with CR LF */
@@ -13,15 +14,14 @@ enum {
 	PROXY_V2_MOST = 16 + 2048 /* DESIGN.md section 7: length field at most 2048 */
 };
 
-enum proxy_status { PROXY_OK, PROXY_MORE, PROXY_BAD };
-
 struct proxyheader {
 	struct endpoint source; /* family AF_UNSPEC: LOCAL or UNKNOWN, the peer's own stands */
 	struct endpoint destination;
 };
 
-/* Decodes what has come so far. PROXY_OK: header is whole and *used bytes long. */
-enum proxy_status proxyheader_decode(
+/* Decodes what has come so far. REASON_MORE, REASON_BAD_PROXY_HEADER, or REASON_NONE: header is
+ * whole and *used bytes long. */
+enum reason proxyheader_decode(
     const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used);
 
 #endif

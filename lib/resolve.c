@@ -107,8 +107,8 @@ be_child(const struct question *question, int64_t deadline, const int ends[2])
 	_exit(write(ends[1], &message, sizeof message) == (ssize_t)sizeof message ? 0 : 1);
 }
 
-/* Waits for the child's message; RESOLVE_OK says no more than that bytes or an end have come. */
-static enum resolve_status
+/* Waits for the child's message; REASON_NONE says no more than that bytes or an end have come. */
+static enum reason
 await(int fd, int64_t deadline, const struct pollfd *watch)
 {
 	struct pollfd polled[2] = { { .fd = -1 }, { .fd = fd, .events = POLLIN } };
@@ -120,64 +120,64 @@ await(int fd, int64_t deadline, const struct pollfd *watch)
 	while (!net_stopped()) {
 		ready = poll(polled, 2, net_timeout(deadline));
 		if (ready == -1 && errno != EINTR)
-			return RESOLVE_SYSTEM;
+			return REASON_SYSTEM;
 		if (ready == 0 && net_timeout(deadline) == 0)
-			return RESOLVE_TIMEOUT;
+			return REASON_RESOLVE_TIMEOUT;
 		if (ready <= 0)
 			continue;
 		if (polled[0].revents != 0)
-			return RESOLVE_LEFT;
+			return REASON_CLIENT_LEFT;
 		if (polled[1].revents != 0)
-			return RESOLVE_OK;
+			return REASON_NONE;
 	}
-	return RESOLVE_STOPPED;
+	return REASON_SYSTEM;
 }
 
 /* Has a child answer the question. It is gone and reaped on return. */
-static enum resolve_status
+static enum reason
 ask_child(const struct question *question, int64_t deadline, const struct pollfd *watch,
     struct message *message)
 {
-	enum resolve_status status;
+	enum reason reason;
 	int ends[2];
 	pid_t child;
 
 	/* Ignored by who started us, it would give the child's number away before we kill it. */
 	signal(SIGCHLD, SIG_DFL);
 	if (pipe(ends) == -1)
-		return RESOLVE_SYSTEM;
+		return REASON_SYSTEM;
 	child = fork();
 	if (child == 0)
 		be_child(question, deadline, ends);
 	close(ends[1]);
-	status = child == -1 ? RESOLVE_SYSTEM : await(ends[0], deadline, watch);
+	reason = child == -1 ? REASON_SYSTEM : await(ends[0], deadline, watch);
 	/* It may have died over the answer, or had no memory. */
-	if (status == RESOLVE_OK &&
+	if (reason == REASON_NONE &&
 	    (read(ends[0], message, sizeof *message) != (ssize_t)sizeof *message ||
 		message->failed))
-		status = RESOLVE_SYSTEM;
+		reason = REASON_SYSTEM;
 	if (child != -1) {
 		kill(child, SIGKILL);
 		while (waitpid(child, NULL, 0) == -1 && errno == EINTR)
 			continue;
 	}
 	close(ends[0]);
-	return status;
+	return reason;
 }
 
-enum resolve_status
+enum reason
 resolve_name(const char *name, int family, int64_t deadline, const struct pollfd *watch,
     struct address *addresses, size_t *count)
 {
 	const struct question question = { .name = name, .family = family };
 	struct message message;
 	struct address address, *found = message.found.addresses;
-	enum resolve_status status = ask_child(&question, deadline, watch, &message);
+	enum reason reason = ask_child(&question, deadline, watch, &message);
 	unsigned i;
 
 	*count = 0;
-	if (status != RESOLVE_OK)
-		return status;
+	if (reason != REASON_NONE)
+		return reason;
 	for (i = 0; i < message.count && i < RESOLVE_MOST; i++) {
 		if (found[i].family != AF_INET && found[i].family != AF_INET6)
 			continue;
@@ -188,21 +188,21 @@ resolve_name(const char *name, int family, int64_t deadline, const struct pollfd
 		if (is_welcome(&address, family, addresses, *count))
 			addresses[(*count)++] = address;
 	}
-	return *count > 0 ? RESOLVE_OK : RESOLVE_NONE;
+	return *count > 0 ? REASON_NONE : REASON_RESOLVE_FAILED;
 }
 
-enum resolve_status
+enum reason
 resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1])
 {
 	const struct question question = { .uid = uid };
 	struct message message;
-	enum resolve_status status = ask_child(&question, deadline, NULL, &message);
+	enum reason reason = ask_child(&question, deadline, NULL, &message);
 
 	memset(login, 0, RESOLVE_LOGIN + 1);
-	if (status != RESOLVE_OK)
-		return status;
+	if (reason != REASON_NONE)
+		return reason;
 	memcpy(login, message.found.login, RESOLVE_LOGIN);
-	return *login != '\0' ? RESOLVE_OK : RESOLVE_NONE;
+	return *login != '\0' ? REASON_NONE : REASON_RESOLVE_FAILED;
 }
 
 void

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "lib/reason.h"
+
 struct address;
 struct pollfd;
 
@@ -16,26 +18,19 @@ enum {
 	RESOLVE_LOGIN = 255 /* longest login: no USERID is longer */
 };
 
-enum resolve_status {
-	RESOLVE_OK,
-	RESOLVE_NONE,	 /* no such name or user, no address of that family */
-	RESOLVE_TIMEOUT, /* the limit passed; the child is killed */
-	RESOLVE_LEFT,	 /* the client that is watched, meanwhile */
-	RESOLVE_STOPPED, /* net_stop() */
-	RESOLVE_SYSTEM	 /* no child, no pipe, no memory */
-};
-
 /* Looks name up in the order of getaddrinfo(3) (RFC 6724); family AF_INET, AF_INET6, or
- * AF_UNSPEC for both. 0.0.0.0 and :: (mapped too) are dropped. On RESOLVE_OK addresses (room for
- * RESOLVE_MOST) holds *count of them, 1 to RESOLVE_MOST. The child is gone and reaped on return.
+ * AF_UNSPEC for both. 0.0.0.0 and :: (mapped too) are dropped. On REASON_NONE addresses (room for
+ * RESOLVE_MOST) holds *count of them, 1 to RESOLVE_MOST. REASON_RESOLVE_FAILED: no such name, or no
+ * address of that family; REASON_RESOLVE_TIMEOUT; REASON_CLIENT_LEFT; REASON_SYSTEM. The child is
+ * gone and reaped on return.
  * watch: a client's socket, and the poll(2) events beside a reset and a full close by which it has
  * left; or NULL.
  */
-enum resolve_status resolve_name(const char *name, int family, int64_t deadline,
-    const struct pollfd *watch, struct address *addresses, size_t *count);
+enum reason resolve_name(const char *name, int family, int64_t deadline, const struct pollfd *watch,
+    struct address *addresses, size_t *count);
 
-/* Looks up the login of a uid. RESOLVE_OK with login, else login is empty. */
-enum resolve_status resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1]);
+/* Looks up the login of a uid, with the same reasons. On all but REASON_NONE login is empty. */
+enum reason resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1]);
 
 /* Takes out of the environment what would steer look-ups: for who serves others (a client keeps its
  * user's). */

@@ -6,7 +6,7 @@
 enum { AT_VERSION = 0, AT_CODE = 1, AT_PORT = 2, AT_DSTIP = 4, AT_FIELDS = 8 };
 
 /* Finds a NUL-terminated field that starts at offset and moves offset behind it. */
-static enum socks4_status
+static enum reason
 field(const unsigned char *bytes, size_t length, size_t *offset, const char **text)
 {
 	size_t room = length - *offset;
@@ -15,44 +15,44 @@ field(const unsigned char *bytes, size_t length, size_t *offset, const char **te
 	    memchr(start, '\0', room <= SOCKS4_FIELD ? room : SOCKS4_FIELD + 1);
 
 	if (end == NULL)
-		return room > SOCKS4_FIELD ? SOCKS4_TOO_LONG : SOCKS4_MORE;
+		return room > SOCKS4_FIELD ? REASON_TOO_LONG : REASON_MORE;
 	*text = (const char *)start;
 	*offset += (size_t)(end - start) + 1;
-	return SOCKS4_OK;
+	return REASON_NONE;
 }
 
-enum socks4_status
+enum reason
 socks4_decode_request(
     const unsigned char *bytes, size_t length, struct socks4_request *request, size_t *used)
 {
-	enum socks4_status status;
+	enum reason status;
 	size_t offset = AT_FIELDS;
 
 	memset(request, 0, sizeof *request);
 	if (length > AT_VERSION && bytes[AT_VERSION] != SOCKS4_VERSION)
-		return bytes[AT_VERSION] == 5 ? SOCKS4_IS_SOCKS5 : SOCKS4_BAD_VERSION;
+		return bytes[AT_VERSION] == 5 ? REASON_IS_SOCKS5 : REASON_BAD_VERSION;
 	if (length > AT_CODE) {
 		if (bytes[AT_CODE] != SOCKS4_CONNECT && bytes[AT_CODE] != SOCKS4_BIND)
-			return SOCKS4_BAD_COMMAND;
+			return REASON_BAD_COMMAND;
 		request->command = bytes[AT_CODE];
 	}
 	if (length < AT_FIELDS)
-		return SOCKS4_MORE;
+		return REASON_MORE;
 	request->port = (unsigned)(bytes[AT_PORT] << 8 | bytes[AT_PORT + 1]);
 	memcpy(request->dstip, bytes + AT_DSTIP, sizeof request->dstip);
 	status = field(bytes, length, &offset, &request->userid);
-	if (status != SOCKS4_OK)
+	if (status != REASON_NONE)
 		return status;
 	/* 0.0.0.0 itself is plain SOCKS4: what follows is the application's. */
 	if (memcmp(request->dstip, "\0\0\0", 3) == 0 && request->dstip[3] != 0) {
 		status = field(bytes, length, &offset, &request->name);
-		if (status != SOCKS4_OK)
+		if (status != REASON_NONE)
 			return status;
 		if (*request->name == '\0')
-			return SOCKS4_BAD_NAME;
+			return REASON_BAD_NAME;
 	}
 	*used = offset;
-	return SOCKS4_OK;
+	return REASON_NONE;
 }
 
 static void

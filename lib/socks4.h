@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+#include "lib/reason.h"
+
 enum {
 	SOCKS4_VERSION = 4,
 	SOCKS4_REPLY_VERSION = 0,
@@ -35,20 +37,11 @@ struct socks4_reply {
 	unsigned char dstip[4];
 };
 
-enum socks4_status {
-	SOCKS4_OK,
-	SOCKS4_MORE, /* right so far, not complete */
-	SOCKS4_BAD_VERSION,
-	SOCKS4_IS_SOCKS5,
-	SOCKS4_BAD_COMMAND,
-	SOCKS4_TOO_LONG,
-	SOCKS4_BAD_NAME
-};
-
-/* Decodes what has come so far, from its first byte each time. SOCKS4_OK: request is whole,
- * points into bytes and *used of them belong to it. Otherwise command (once it is right) and
- * userid (once its NUL is there) are set as far as known, else 0 and NULL. */
-enum socks4_status socks4_decode_request(
+/* Decodes what has come so far, from its first byte each time. REASON_MORE: right so far;
+ * REASON_NONE: request is whole, points into bytes and *used of them belong to it. Otherwise
+ * command (once it is right) and userid (once its NUL is there) are set as far as known, else 0 and
+ * NULL. */
+enum reason socks4_decode_request(
     const unsigned char *bytes, size_t length, struct socks4_request *request, size_t *used);
 
 /* Writes a request of at most SOCKS4_REQUEST bytes and returns its length. The caller has

@@ -22,13 +22,13 @@ check_endpoint(const struct endpoint *endpoint)
 }
 
 static void
-check(const struct proxyheader *header, enum proxy_status status, size_t used)
+check(const struct proxyheader *header, enum reason status, size_t used)
 {
 	check_endpoint(&header->source);
 	check_endpoint(&header->destination);
 	assert((header->source.address.family == AF_UNSPEC) ==
 	    (header->destination.address.family == AF_UNSPEC));
-	if (status == PROXY_OK)
+	if (status == REASON_NONE)
 		assert(used > 0 && used <= PROXY_V2_MOST);
 	else
 		assert(header->source.address.family == AF_UNSPEC);
@@ -37,7 +37,7 @@ check(const struct proxyheader *header, enum proxy_status status, size_t used)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	enum proxy_status status, earlier = PROXY_MORE;
+	enum reason status, earlier = REASON_MORE;
 	size_t length, used;
 
 	/* Every length near the interesting places, then in strides: checksums cost time. */
@@ -48,15 +48,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		used = 0;
 		status = proxyheader_decode(bytes, length, &header, &used);
 		check(&header, status, used);
-		if (earlier != PROXY_MORE)
+		if (earlier != REASON_MORE)
 			assert(status == earlier);
-		if (status == PROXY_OK)
+		if (status == REASON_NONE)
 			assert(used <= length);
 		earlier = status;
 		free(bytes);
-		if (status != PROXY_MORE && length > 160 && length + 17 < size)
+		if (status != REASON_MORE && length > 160 && length + 17 < size)
 			length = size - 17;
 	}
-	assert(earlier != PROXY_MORE || size < PROXY_V2_MOST);
+	assert(earlier != REASON_MORE || size < PROXY_V2_MOST);
 	return 0;
 }

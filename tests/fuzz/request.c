@@ -23,7 +23,7 @@ check_whole(const struct socks4_request *request, const unsigned char *bytes, si
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	enum socks4_status status, earlier = SOCKS4_MORE;
+	enum reason status, earlier = REASON_MORE;
 	size_t length, used, earlier_used = 0;
 
 	if (size > SOCKS4_REQUEST + 2)
@@ -34,16 +34,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		used = 0;
 		status = socks4_decode_request(bytes, length, &request, &used);
-		if (earlier != SOCKS4_MORE)
+		if (earlier != REASON_MORE)
 			assert(status == earlier && used == earlier_used);
-		else if (status == SOCKS4_OK)
+		else if (status == REASON_NONE)
 			assert(used == length);
-		if (status == SOCKS4_OK)
+		if (status == REASON_NONE)
 			check_whole(&request, bytes, used);
 		earlier = status;
 		earlier_used = used;
 		free(bytes);
 	}
-	assert(earlier != SOCKS4_MORE || size < SOCKS4_REQUEST);
+	assert(earlier != REASON_MORE || size < SOCKS4_REQUEST);
 	return 0;
 }

@@ -366,14 +366,14 @@ check_server(unsigned flags, int status)
 	static const unsigned char zeros[6];
 	struct proxyheader header;
 	struct socks4_request request;
-	enum socks4_status parsed;
+	enum reason parsed;
 	size_t used = 0, more = 0, at = 0;
 
 	assert(status == 0 || (status == 1 && reset && (flags & FLAG_UNIX)));
 	memset(&request, 0, sizeof request);
 	if ((flags & (FLAG_PROXY | FLAG_UNIX)) == FLAG_PROXY &&
-	    proxyheader_decode(client.sent, client.sent_length, &header, &used) != PROXY_OK)
-		parsed = SOCKS4_BAD_VERSION;
+	    proxyheader_decode(client.sent, client.sent_length, &header, &used) != REASON_NONE)
+		parsed = REASON_BAD_VERSION;
 	else
 		parsed = socks4_decode_request(
 		    client.sent + used, client.sent_length - used, &request, &more);
@@ -381,7 +381,7 @@ check_server(unsigned flags, int status)
 		assert(reset);
 		return;
 	}
-	if (parsed == SOCKS4_IS_SOCKS5) {
+	if (parsed == REASON_IS_SOCKS5) {
 		assert(client.got_length == 2 && memcmp(client.got, "\5\377", 2) == 0);
 		return;
 	}
@@ -395,7 +395,7 @@ check_server(unsigned flags, int status)
 		assert(client.got_length >= at + SOCKS4_REPLY && client.got[at] == 0);
 	}
 	if (client.got[at + 1] == SOCKS4_GRANTED) {
-		assert(parsed == SOCKS4_OK && strcmp(request.userid, "eve") != 0);
+		assert(parsed == REASON_NONE && strcmp(request.userid, "eve") != 0);
 		assert(at > 0 || memcmp(client.got + 2, zeros, sizeof zeros) == 0);
 		assert(reset || !was_reset());
 		check_way(&client, used + more, &remote, 0);
@@ -405,7 +405,7 @@ check_server(unsigned flags, int status)
 	assert(
 	    client.got[at + 1] >= SOCKS4_REJECTED && client.got[at + 1] <= SOCKS4_IDENT_MISMATCH);
 	assert(client.got_length == at + SOCKS4_REPLY);
-	assert(parsed != SOCKS4_OK || !must_stand(&request) || reset ||
+	assert(parsed != REASON_NONE || !must_stand(&request) || reset ||
 	    client.got[at + 1] == SOCKS4_IDENT_MISMATCH);
 	assert(memcmp(client.got + at + 2, zeros, sizeof zeros) == 0 && remote.got_length == 0);
 }
