@@ -82,7 +82,7 @@ try_stat(void)
 {
 	struct stat status;
 
-	(void)syscall(SYS_newfstatat, AT_FDCWD, "/", &status, 0);
+	(void)stat("/", &status);
 }
 
 static void
@@ -104,7 +104,8 @@ try_setsockopt(void)
 {
 	const int on = 1;
 
-	(void)setsockopt(STDIN_FILENO, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	/* glibc's on i386 goes through socketcall(2), which hides the option. */
+	(void)syscall(SYS_setsockopt, STDIN_FILENO, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 }
 
 static void
