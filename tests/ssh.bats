@@ -10,18 +10,18 @@ setup() {
 gateway_up() {
 	install_files ssh/socks4-stdio-ssh.acl=/etc/socks4-stdio-ssh.acl ssh/ssh_config=/etc/ssh/ssh_config.d/gateway.conf
 	syslog_up
-	# A home, a key and a socket directory that are gone afterwards.
-	mount -t tmpfs -o mode=700 tmpfs /root
-	mkdir -m 700 /root/.ssh
+	# A home, a key and a socket directory that are gone afterwards; the project may be in the machine's /root.
+	sed -i 's|:/root:|:/run/root:|' /etc/passwd
+	mkdir -m 700 /run/root /run/root/.ssh
 	mkdir -p /run/sshd
-	ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+	ssh-keygen -q -t ed25519 -N '' -f /run/root/.ssh/id_ed25519
 	useradd -M -d /run/alice -s /bin/sh alice
 	mkdir -p /run/alice/.ssh
 	rm -rf /etc/ssh/sshd_config.d/*
 	if [ "$1" = key ]; then
-		sed "s|ssh-ed25519 .*|$(cat /root/.ssh/id_ed25519.pub)|" "$EXAMPLES/ssh/authorized_keys" >/run/alice/.ssh/authorized_keys
+		sed "s|ssh-ed25519 .*|$(cat /run/root/.ssh/id_ed25519.pub)|" "$EXAMPLES/ssh/authorized_keys" >/run/alice/.ssh/authorized_keys
 	else
-		cp /root/.ssh/id_ed25519.pub /run/alice/.ssh/authorized_keys
+		cp /run/root/.ssh/id_ed25519.pub /run/alice/.ssh/authorized_keys
 		cp "$EXAMPLES/ssh/sshd_config" /etc/ssh/sshd_config.d/socks4-stdio.conf
 		groupadd socks
 		usermod -G socks alice
@@ -31,7 +31,7 @@ gateway_up() {
 	ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
 	echo '10.1.0.1 gateway.example.org' >>/etc/hosts
 	# The key of a machine that is one second old cannot be known.
-	echo "gateway.example.org $(cut -d' ' -f1-2 /etc/ssh/ssh_host_ed25519_key.pub)" >/root/.ssh/known_hosts
+	echo "gateway.example.org $(cut -d' ' -f1-2 /etc/ssh/ssh_host_ed25519_key.pub)" >/run/root/.ssh/known_hosts
 	/usr/sbin/sshd -D -o ListenAddress=10.1.0.1 2>"$SCRATCH/sshd" &
 	wait_for listening gateway 10.1.0.1:22
 }
@@ -109,12 +109,12 @@ permitted_and_denied() {
 		wait_for listening gateway 10.1.0.1:1080
 		useradd -M -d /run/bob -s /bin/sh bob
 		mkdir -p /run/bob/.ssh
-		cp /root/.ssh/id_ed25519.pub /run/bob/.ssh/authorized_keys
+		cp /run/root/.ssh/id_ed25519.pub /run/bob/.ssh/authorized_keys
 		chown -R bob /run/bob
 		on server /usr/sbin/sshd -D -o ListenAddress=203.0.113.80 -o PidFile=none 2>"$SCRATCH/sshd2" &
 		wait_for listening server 203.0.113.80:22
-		sed 's/^gateway/www/' /root/.ssh/known_hosts >>/root/.ssh/known_hosts.new
-		cat /root/.ssh/known_hosts.new >>/root/.ssh/known_hosts
+		sed 's/^gateway/www/' /run/root/.ssh/known_hosts >>/run/root/.ssh/known_hosts.new
+		cat /run/root/.ssh/known_hosts.new >>/run/root/.ssh/known_hosts
 		[ "$(on client timeout 20 ssh -l bob www.example.org echo arrived </dev/null)" = arrived ]
 		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=root .*dst=203.0.113.80:22 name=www.example.org'
 		# Handed over: while the session runs there is the gateway's process, and none of the client between.
