@@ -37,7 +37,7 @@ table() {
 
 # machine SCRIPT: run it in the lab, where names are those of the dnsd that it may start with `names RECORD...`
 machine() {
-	"$TESTS/lab" bash -eu -c ". '$TESTS/helper.bash'
+	lab bash -eu -c ". '$TESTS/helper.bash'
 $(declare -f answers table)
 names() {
 	start dnsd \"\$TOOLS/dnsd\" -l questions \"\$@\"

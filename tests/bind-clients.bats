@@ -85,7 +85,8 @@ teardown() {
 			info.socket.on('data', (data) => { console.log(String(data)); info.socket.end(); });
 		});
 	END
-	start proxy "$TOOLS/serve" 0 "$BIN" -l none
+	echo 'permit from 127.0.0.1' >"$SCRATCH/list"
+	start proxy "$TOOLS/serve" 0 "$BIN" -a "$SCRATCH/list" -l none
 	run timeout 10 node "$SCRATCH/bind.js" "$(port_of proxy)"
 	[ "$status" = 0 ]
 	[ "$output" = $'bound 127.0.0.1\nestablished 127.0.0.1 true\nbanner' ]

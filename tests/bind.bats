@@ -196,7 +196,7 @@ bind_script() {
 		run exec-tcp send "$(request 4 2 21 0.0.0.1 '' six.test)" expect '\\0\\x5b\\0\\0\\0\\0\\0\\0' expect-eof
 		rm /tmp/list.\$\$
 	END
-	"$TESTS/lab" bash "$SCRATCH/scene"
+	lab bash "$SCRATCH/scene"
 	grep -q '^open cmd=bind .* name=many.test rule=.*:2' "$SCRATCH/log"
 	grep -q 'name=many.test .*reason=bind-wrong-caller$' "$SCRATCH/log"
 	grep -q 'name=six.test code=91 reason=resolve-failed$' "$SCRATCH/log"

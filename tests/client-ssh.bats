@@ -5,6 +5,7 @@ load helper
 setup_file() {
 	load helper
 	require ssh sshd danted git rsync scp
+	require_root
 	# A minute is a minute: the idle sessions wait beside the other tests.
 	for proxy in ours dante ssh; do
 		mkdir "$BATS_FILE_TMPDIR/$proxy"
@@ -18,7 +19,7 @@ setup_file() {
 }
 
 scene() {
-	SCRATCH=$SCRATCH "$TESTS/lab" "$TESTS/ssh-scene" "$@" 3>&-
+	lab "$TESTS/ssh-scene" "$@"
 }
 
 @test "ssh logs in by name and by address, through ours, Dante and ssh -D" {

@@ -58,7 +58,7 @@ dialogue() {
 			'"$BIN" -c "[fe80::1%right]:1081" 192.0.2.1 80 </dev/null 2>"$SCRATCH/refused" && exit 1' \
 			'grep -qF "proxy [fe80::1%right]:1081 cannot be reached: Connection refused" "$SCRATCH/refused"'
 	} >"$SCRATCH/scene"
-	"$TESTS/lab" bash -e "$SCRATCH/scene" 3>&-
+	lab bash -e "$SCRATCH/scene"
 }
 
 @test "-u '' sends no USERID" {
@@ -130,6 +130,7 @@ dialogue() {
 }
 
 @test "-n with a name that has only IPv6 says so" {
+	require_root
 	cat >"$SCRATCH/scene" <<-END
 		echo '2001:db8::1 six.test' >>/etc/hosts
 		"$BIN" -c 127.0.0.1 -n six.test 80 </dev/null
@@ -165,7 +166,7 @@ dialogue() {
 		[ ! -s "$SCRATCH/client.err" ]
 		stop_all
 	END
-	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+	lab bash "$SCRATCH/scene"
 }
 
 @test "a user database that hangs: never more than the limit, and a signal ends it" {
@@ -187,7 +188,7 @@ dialogue() {
 		[ ! -s "$SCRATCH/client.err" ]
 		stop_all
 	END
-	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+	lab bash "$SCRATCH/scene"
 }
 
 @test "a signal needs no words, wherever it comes" {
@@ -220,7 +221,7 @@ dialogue() {
 		touch "$SCRATCH/done"
 		exit \$status
 	END
-	"$TESTS/lab" bash "$SCRATCH/scene"
+	lab bash "$SCRATCH/scene"
 }
 
 @test "-B tells where the proxy listens, waits and relays" {
@@ -246,12 +247,13 @@ dialogue() {
 		wait_for grep -q 'socks4-stdio: cannot tell the listening address$' "$SCRATCH/syslog"
 		stop_all
 	END
-	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+	lab bash "$SCRATCH/scene"
 }
 
 @test "-B against our server: a file each way" {
 	head -c 3000000 /dev/urandom >"$SCRATCH/file"
-	start proxy "$TOOLS/serve" 0 "$BIN" -l none
+	echo 'permit from 127.0.0.1' >"$SCRATCH/list"
+	start proxy "$TOOLS/serve" 0 "$BIN" -a "$SCRATCH/list" -l none
 	port=$(port_of proxy)
 	start client bash -c 'exec "$@" <"$0"' "$SCRATCH/file" "$BIN" -c "127.0.0.1:$port" -B 127.0.0.1 21
 	wait_for grep -q '^listening on 127.0.0.1:[0-9]*$' "$SCRATCH/client.err"
@@ -286,7 +288,7 @@ dialogue() {
 			read-to "$SCRATCH/back"
 		wait %2
 	END
-	timeout 20 "$TESTS/lab" bash "$SCRATCH/scene"
+	lab timeout 20 bash "$SCRATCH/scene"
 	cmp "$SCRATCH/file" "$SCRATCH/back"
 	cmp "$SCRATCH/file" "$SCRATCH/out"
 }

@@ -82,7 +82,7 @@ calls() {
 		declare -f within session calls counted
 		echo counted
 	} >"$SCRATCH/inside"
-	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
+	lab bash "$SCRATCH/inside"
 }
 
 # instructions MIB: that a session takes, of the program itself

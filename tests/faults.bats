@@ -103,7 +103,7 @@ in_lab() {
 		declare -f calls errors_of excuses sweep traced "$1"
 		echo "$1"
 	} >"$SCRATCH/inside"
-	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
+	lab bash "$SCRATCH/inside"
 }
 
 need_tracer() {

@@ -3,12 +3,12 @@
 
 TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOOLS=$TESTS/bin
-BIN=${BIN:-${TESTS%/*}/socks4-stdio}
-case $BIN in /*) ;; *) BIN=$PWD/$BIN ;; esac
+BIN=$(realpath -m "${BIN:-${TESTS%/*}/socks4-stdio}")
 SCRATCH=${BATS_TEST_TMPDIR:-${BATS_FILE_TMPDIR:-${SCRATCH-}}}
 # How many times longer than by itself a session may take: tests/memcheck says more.
 SLOW=${SLOW:-1}
 export TESTS TOOLS BIN SCRATCH SLOW
+umask 022
 
 declare -gA PIDS=() # of what `start` has started, by name; memory, so that a lab's process numbers never mix with ours
 declare -ga HOSTS=()
@@ -22,9 +22,7 @@ fail() {
 start() {
 	local name=$1
 	shift
-	if [ "$1" = on ]; then
-		set -- ip netns exec "$HOSTS_PREFIX-$2" "${@:3}"
-	fi
+	[ "$1" != on ] || set -- ip netns exec "$HOSTS_PREFIX-$2" "${@:3}"
 	rm -f "$SCRATCH/$name.out"
 	{
 		trap - ERR EXIT
@@ -86,11 +84,8 @@ stop_all() {
 
 # request VN CD PORT A.B.C.D USERID [NAME]: a request as \xHH for peer and printf %b. PORT @2 is \p2, for peer alone.
 request() {
-	local text
-	case $3 in
-	@*) text="\\p${3#@}" ;;
-	*) text=$(printf '\\x%02x\\x%02x' $(($3 >> 8)) $(($3 & 255))) ;;
-	esac
+	local text="\\p${3#@}"
+	[[ $3 == @* ]] || text=$(printf '\\x%02x\\x%02x' $(($3 >> 8)) $(($3 & 255)))
 	# shellcheck disable=SC2046,SC2086 # one word a byte is wanted
 	printf '\\x%02x\\x%02x%s\\x%02x\\x%02x\\x%02x\\x%02x%s\\x00' "$1" "$2" "$text" ${4//./ } "$(hex "$5")"
 	[ $# -lt 6 ] || printf '%s\\x00' "$(hex "$6")"
@@ -104,15 +99,27 @@ hex() {
 require() {
 	local program
 	for program; do
-		if ! command -v "$program" >/dev/null; then
-			[ "${STRICT:-0}" != 1 ] || fail "$program is missing" || return 1
-			skip "$program is missing"
-		fi
+		command -v "$program" >/dev/null || lack "$program is missing" || return 1
 	done
+}
+
+require_root() {
+	unshare --mount true 2>/dev/null || lack 'needs root, for namespaces of its own'
+}
+
+# lack REASON
+lack() {
+	[ "${STRICT:-0}" != 1 ] || fail "$1" || return 1
+	skip "$1"
+}
+
+lab() {
+	require_root && "$TESTS/lab" "$@" 3>&-
 }
 
 # A row of network namespaces joined by veth pairs.
 hosts_up() {
+	require_root || return 1
 	local link=0 left='' right
 	for right; do
 		ip netns add "$HOSTS_PREFIX-$right" || return 1

@@ -260,6 +260,7 @@ sigpipe_is_default='^SigIgn:.*[02468ace][0-9a-f]{3}$'
 # ---- lab, dnsd, logd ----
 
 @test "lab: the exit status is the command's, its input and arguments arrive" {
+	require_root
 	run "$TESTS/lab" sh -c 'cat; echo "$1"; exit 7' sh 'a  b' <<<input
 	[ "$status" -eq 7 ]
 	[ "${lines[0]}" = input ]
@@ -267,6 +268,7 @@ sigpipe_is_default='^SigIgn:.*[02468ace][0-9a-f]{3}$'
 }
 
 @test "lab: network, processes, host name, /etc and /dev are its own" {
+	require_root
 	cat >inside <<-'EOS'
 		set -e
 		[ "$(ip -o link | wc -l)" -eq 1 ]
@@ -294,9 +296,10 @@ sigpipe_is_default='^SigIgn:.*[02468ace][0-9a-f]{3}$'
 }
 
 @test "lab: nothing survives it, neither its end nor SIGTERM" {
+	require_root
 	mkfifo held
 	start reader cat held # ends when no writer is left
-	"$TESTS/lab" sh -c 'exec 9>held; sleep 60 & exit 0'
+	lab sh -c 'exec 9>held; sleep 60 & exit 0'
 	status_of reader
 	start reader cat held
 	start lab "$TESTS/lab" sh -c 'exec 9>held; echo up; sleep 60; echo survived'
@@ -307,6 +310,7 @@ sigpipe_is_default='^SigIgn:.*[02468ace][0-9a-f]{3}$'
 }
 
 @test "dnsd: what a resolver gets to see, glibc" {
+	require_root
 	cat >inside <<-'EOS'
 		. "$TESTS/helper.bash"
 		start dnsd "$TOOLS/dnsd" -l questions 'a.test A 192.0.2.1' 'a.test A 192.0.2.2' 'a.test AAAA 2001:db8::1' \

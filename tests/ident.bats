@@ -18,11 +18,11 @@ teardown() {
 
 # in_lab FUNCTION...: run the last one on a lab machine; the others are what it calls
 in_lab() {
-	"$TESTS/lab" bash -c ". $(printf %q "$TESTS/helper.bash")
+	lab bash -c ". $(printf %q "$TESTS/helper.bash")
 		$(declare -f session asked verdict silent note_caller web fetch "$@")
 		set -eE
 		trap 'echo \"failed: \$BASH_COMMAND\" >&2; stop_all' ERR
-		${*: -1}; stop_all" 3>&-
+		${*: -1}; stop_all"
 }
 
 # session LIST USERID CODE WORD...: a session from 127.0.0.1 to 127.0.0.1, endpoints 2 and 4 listen as identd and destination.
@@ -315,6 +315,18 @@ fetch() {
 	in_lab real
 }
 
+# as USER COMMAND...: USER, whose name or number it is, may look into directories that are ours alone, as homes are
+as() {
+	setpriv --reuid "$1" --clear-groups --inh-caps +dac_override --ambient-caps +dac_override "${@:2}"
+}
+
+# stranger: a number that no user has
+stranger() {
+	local uid=54321
+	while getent passwd "$uid" >/dev/null; do uid=$((uid + 1)); done
+	echo "$uid"
+}
+
 # local_verdict CODE USERID KIND PREFIX...: by pipes or a Unix socket, under `from local ident require`
 local_verdict() {
 	local code=$1 user=$2 kind=$3 end=(2:accept 2:close)
@@ -329,17 +341,17 @@ local_verdict() {
 @test "pipes and Unix sockets: the login name, without any identd" {
 	local login
 	require setpriv
+	require_root
 	login=$(id -un)
-	chmod 777 . # others write their log here
 	for kind in exec-pipes exec-unix; do
 		local_verdict 90 "$login" "$kind"
 		grep -q "^open cmd=connect src=local user=$login ident=$login " log
 		local_verdict 93 alice "$kind"
 		grep -q 'code=93 reason=ident-mismatch$' log
 		local_verdict 93 '' "$kind"
-		local_verdict 90 nobody "$kind" setpriv --reuid nobody --clear-groups
-		local_verdict 93 "$login" "$kind" setpriv --reuid nobody --clear-groups
-		local_verdict 92 alice "$kind" setpriv --reuid 54321 --clear-groups # no such user
+		local_verdict 90 nobody "$kind" as nobody
+		local_verdict 93 "$login" "$kind" as nobody
+		local_verdict 92 alice "$kind" as "$(stranger)"
 		grep -q 'code=92 reason=ident-none$' log
 	done
 }
@@ -347,12 +359,13 @@ local_verdict() {
 @test "a Unix socket: the peer's name, not our own" {
 	local words
 	require setpriv
+	require_root
 	echo 'permit from local ident require' >require
 	start server "$TOOLS/serve" -u socket 0 "$BIN" -a require -l stderr
 	port_of server
 	chmod 777 socket
 	for words in nobody:5a root:5d; do
-		setpriv --reuid nobody --clear-groups "$TOOLS/peer" 2:listen 127.0.0.1:0 connect "unix:socket" \
+		as nobody "$TOOLS/peer" 2:listen 127.0.0.1:0 connect "unix:socket" \
 			send "$(request 4 1 @2 127.0.0.1 "${words%:*}")" expect '\0\x'"${words#*:}"'\0\0\0\0\0\0' close
 	done
 	wait_for grep -q '^open .*user=nobody ident=nobody ' server.err
@@ -361,12 +374,13 @@ local_verdict() {
 
 @test "a Unix socket: users that our user namespace does not know are nobody, not the user nobody" {
 	require setpriv
+	require_root
 	echo 'permit from local user nobody ident require' >require
 	start server unshare --user --map-root-user "$TOOLS/serve" -u socket 0 "$BIN" -a require -l stderr
 	port_of server
 	chmod 777 socket
-	for user in nobody 54321; do
-		setpriv --reuid "$user" --clear-groups "$TOOLS/peer" connect "unix:socket" \
+	for user in nobody "$(stranger)"; do
+		as "$user" "$TOOLS/peer" connect "unix:socket" \
 			send "$(request 4 1 80 127.0.0.1 nobody)" expect '\0\x5c\0\0\0\0\0\0' close
 	done
 	wait_for grep -q '^refuse .*user=nobody ident="" .*code=92 reason=ident-none$' server.err
@@ -374,13 +388,14 @@ local_verdict() {
 
 @test "a Unix socket stays one when the system does not tell its address" {
 	require setpriv strace
+	require_root
 	echo 'permit from local ident require' >require
 	export ASAN_OPTIONS=detect_leaks=0
 	start server "$TOOLS/serve" -u socket 0 strace -qq -o trace -e inject=getsockname:error=ENOBUFS \
 		"$BIN" -a require -l stderr
 	port_of server
 	chmod 777 socket
-	setpriv --reuid nobody --clear-groups "$TOOLS/peer" connect "unix:socket" \
+	as nobody "$TOOLS/peer" connect "unix:socket" \
 		send "$(request 4 1 80 127.0.0.1 root)" expect '\0\x5d\0\0\0\0\0\0' close
 }
 

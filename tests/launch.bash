@@ -14,43 +14,53 @@ LAB=${LAB:-$TESTS/lab}
 SLOW=${SLOW:-1} # as in helper.bash
 LIMIT=$((256 / SLOW)) # of sessions in all, in the examples: slow builds are large, too
 export BIN TOOLS EXAMPLES SLOW LIMIT
+umask 022
 
 # daemon PACKAGE PROGRAM: set DAEMON to the program's path. Packages that exclude each other, or that nobody wants to have
 # installed, are unpacked into a cache instead; what is missing there is fetched from the distribution.
 daemon() {
-	local cache=${XDG_CACHE_HOME:-$HOME/.cache}/socks4-stdio-tests
+	local cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/socks4-stdio-tests
 	export DAEMON
 	DAEMON=$(command -v "${2##*/}") && return
 	DAEMON=$cache/$1/$2
-	[ -x "$DAEMON" ] && return
-	mkdir -p "$cache/$1"
-	if (cd "$cache/$1" && apt-get -qq -o APT::Sandbox::User=root download "$1" && dpkg -x ./*.deb . && rm ./*.deb) >&2 &&
-		[ -x "$DAEMON" ]; then
-		return
-	fi
-	[ "${STRICT-}" != 1 ] || return 1
-	skip "needs $2 of the package $1"
+	[ -x "$DAEMON" ] || unpacked "$cache/$1" "$1" >&2 || lack "${2##*/} is missing, and the package $1 cannot be fetched"
+}
+
+# unpacked DIRECTORY PACKAGE: it is there now
+unpacked() {
+	mkdir -p "$1" && (cd "$1" && apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=0 -o Acquire::http::Timeout=10 \
+		download "$2" && dpkg -x ./*.deb . && rm ./*.deb) && [ -x "$DAEMON" ]
 }
 
 # need PROGRAM...: skip the test, under STRICT=1 fail it, when one is missing
 need() {
 	local program
 	for program in "$@"; do
-		command -v "$program" >/dev/null && continue
-		echo "missing: $program" >&2
-		[ "${STRICT-}" != 1 ] || return 1
-		skip "needs $program"
+		command -v "$program" >/dev/null || lack "$program is missing" || return 1
 	done
+}
+
+need_root() {
+	unshare --mount true 2>/dev/null || lack 'needs root, for namespaces of its own'
+}
+
+# lack REASON
+lack() {
+	echo "$1" >&2
+	[ "${STRICT-}" != 1 ] || return 1
+	skip "$1"
 }
 
 # in_lab FUNCTION...: run the last one on a lab machine; the others are what it calls
 in_lab() {
+	need_root
 	SCRATCH=$BATS_TEST_TMPDIR "$LAB" bash -c "$(scenario "$@")" 3>&-
 }
 
 # in_boot FUNCTION...: likewise on a machine that systemd has booted, with the units of examples/systemd; $DROP_IN, where set, is a
 # file that loosens the service for a build that needs more
 in_boot() {
+	need_root
 	SCRATCH=$BATS_TEST_TMPDIR BOOT_LIMIT=${BOOT_LIMIT:-$((60 * SLOW))} "$TESTS/boot-systemd" -b "$BIN=/usr/local/sbin/socks4-stdio" \
 		-b "$EXAMPLES/socks4-stdio.acl=/etc/socks4-stdio.acl" \
 		-b "$EXAMPLES/systemd/socks4-stdio.socket=/etc/systemd/system/socks4-stdio.socket" \
@@ -81,6 +91,7 @@ install_files() {
 	for pair in "$@"; do
 		mkdir -p "$(dirname "${pair#*=}")"
 		cp "$EXAMPLES/${pair%%=*}" "${pair#*=}"
+		chmod a+rX "${pair#*=}"
 	done
 }
 

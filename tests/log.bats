@@ -59,7 +59,7 @@ in_lab() {
 		declare -f session denied broken logged syslog_up "$@"
 		printf '%s\n' "${!#}"
 	} >"$SCRATCH/inside"
-	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
+	lab bash "$SCRATCH/inside"
 }
 
 # syslog_up: what it gets is in $SCRATCH/syslog

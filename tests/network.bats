@@ -7,6 +7,8 @@ bats_require_minimum_version 1.5.0
 
 setup() {
 	local host
+	require_root
+	(: <>/dev/net/tun) 2>/dev/null || lack '/dev/net/tun is missing'
 	for host in client gateway server; do
 		hosts_up "$host"
 	done

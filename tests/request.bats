@@ -196,7 +196,7 @@ refused() {
 			grep -q " dst=${way% *}:80 .*code=91 reason=${way#* }$" "$SCRATCH/log"
 		done
 	END
-	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+	lab bash "$SCRATCH/scene"
 }
 
 @test "a destination that never answers: 91 at the connect limit" {

@@ -23,7 +23,7 @@ in_lab() {
 		declare -f names_up refused to_works reason phase nobody_left "$@"
 		printf '%s\n' "${!#}"
 	} >"$SCRATCH/inside"
-	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
+	lab bash "$SCRATCH/inside"
 }
 
 # --- on that machine ---

@@ -95,7 +95,7 @@ in_lab() {
 		declare -f each_build everywhere held go limit_of limited state descriptors syslog_up syslog_down "$@"
 		printf '%s\n' "${!#}"
 	} >"$SCRATCH/inside"
-	"$TESTS/lab" bash "$SCRATCH/inside" 3>&-
+	lab bash "$SCRATCH/inside"
 }
 
 # syslog_up NAME: what it gets is in $SCRATCH/NAME

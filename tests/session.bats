@@ -2,6 +2,10 @@
 
 load helper
 
+setup() {
+	echo 'permit from 127.0.0.1' >"$SCRATCH/list" # whatever list this machine has
+}
+
 teardown() {
 	stop_all
 }
@@ -19,7 +23,7 @@ proxy_up() {
 	while [ "$tries" -gt 0 ]; do
 		tries=$((tries - 1))
 		PROXY=$((20000 + RANDOM % 10000))
-		start proxy systemd-socket-activate --accept --inetd -l "127.0.0.1:$PROXY" "$BIN" -l none
+		start proxy systemd-socket-activate --accept --inetd -l "127.0.0.1:$PROXY" "$BIN" -a "$SCRATCH/list" -l none
 		if wait_for grep -q -e 'Listening on' -e 'Failed' "$SCRATCH/proxy.err" &&
 			grep -q 'Listening on' "$SCRATCH/proxy.err"; then
 			return
@@ -57,7 +61,7 @@ proxy_up() {
 		wait_for answers 1080
 		[ "$(timeout 20 ssh -o 'ProxyCommand=nc -X 4 -x 127.0.0.1:1080 %h %p' 127.0.0.1 echo logged in)" = 'logged in' ]
 	END
-	env TESTS="$TESTS" SCRATCH="$SCRATCH" "$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+	lab bash "$SCRATCH/scene"
 }
 
 two_ended() {
@@ -65,7 +69,7 @@ two_ended() {
 }
 
 @test "the process is gone after its session, a refused one too" {
-	start proxy "$TOOLS/serve" -s "$SCRATCH/statuses" 0 "$BIN" -l none
+	start proxy "$TOOLS/serve" -s "$SCRATCH/statuses" 0 "$BIN" -a "$SCRATCH/list" -l none
 	port=$(port_of proxy)
 	"$TOOLS/peer" 2:listen 127.0.0.1:0 connect "127.0.0.1:$port" send "$(request 4 1 @2 127.0.0.1 '')" \
 		expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof close
@@ -93,5 +97,5 @@ two_ended() {
 		wait_for gone "$!"
 		! bash -c ': </dev/tcp/127.0.0.1/1090' 2>"$SCRATCH/refused"
 END
-	"$TESTS/lab" bash "$SCRATCH/scene" 3>&-
+	lab bash "$SCRATCH/scene"
 }

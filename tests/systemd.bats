@@ -3,6 +3,7 @@
 
 setup() {
 	load launch
+	need_root
 }
 
 socket_up() {
