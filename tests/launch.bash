@@ -65,7 +65,12 @@ in_boot() {
 		-b "$EXAMPLES/socks4-stdio.acl=/etc/socks4-stdio.acl" \
 		-b "$EXAMPLES/systemd/socks4-stdio.socket=/etc/systemd/system/socks4-stdio.socket" \
 		-b "$EXAMPLES/systemd/socks4-stdio@.service=/etc/systemd/system/socks4-stdio@.service" \
+		-b "$EXAMPLES/systemd/socks4-stdio-local.acl=/etc/socks4-stdio-local.acl" \
+		-b "$EXAMPLES/systemd/socks4-stdio-local.socket=/etc/systemd/system/socks4-stdio-local.socket" \
+		-b "$EXAMPLES/systemd/socks4-stdio@.service=/etc/systemd/system/socks4-stdio-local@.service" \
+		-b "$EXAMPLES/systemd/local.conf=/etc/systemd/system/socks4-stdio-local@.service.d/local.conf" \
 		${DROP_IN:+-b "$DROP_IN=/etc/systemd/system/socks4-stdio@.service.d/test.conf"} \
+		${DROP_IN:+-b "$DROP_IN=/etc/systemd/system/socks4-stdio-local@.service.d/test.conf"} \
 		bash -c "$(scenario "$@")" 3>&-
 }
 

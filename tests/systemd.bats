@@ -17,7 +17,7 @@ journal_has() {
 }
 
 no_session_left() {
-	[ -z "$(systemctl list-units --all --plain --no-legend 'socks4-stdio@*')" ]
+	[ -z "$(systemctl list-units --all --plain --no-legend 'socks4-stdio*@*')" ]
 }
 
 failed_units() {
@@ -27,7 +27,8 @@ failed_units() {
 @test "systemd-analyze verify has nothing to say about the units" {
 	verify() {
 		cd /etc/systemd/system
-		systemd-analyze verify --man=no ./socks4-stdio.socket ./socks4-stdio@.service 2>&1
+		systemd-analyze verify --man=no ./socks4-stdio.socket ./socks4-stdio@.service ./socks4-stdio-local.socket \
+			./socks4-stdio-local@.service 2>&1
 	}
 	DROP_IN='' run in_boot verify
 	[ "$status" -eq 0 ]
@@ -133,4 +134,48 @@ failed_units() {
 		[ "$(fetch)" = hello ]
 	}
 	in_boot socket_up journal_has no_session_left failed_units broken
+}
+
+local_up() {
+	systemctl start socks4-stdio-local.socket
+	wait_for test -S /run/socks4-stdio/socket
+}
+
+# as USER COMMAND...
+as() {
+	setpriv --reuid="$1" --regid=nogroup --clear-groups -- "${@:2}"
+}
+
+# local_request CALLER USERID PORT: the code of the reply
+local_request() {
+	rm -f /tmp/reply
+	as "$1" /run/peer connect unix:/run/socks4-stdio/socket send "\x04\x01\0\x$(printf %02x "$3")\xcb\0\x71\x50$2\0" \
+		read-to /tmp/reply >/dev/null
+	od -An -tu1 -j 1 -N 1 /tmp/reply | tr -d ' '
+}
+
+@test "over the Unix socket the kernel names the caller" {
+	over_unix() {
+		useradd -M -s /bin/false alice
+		local_up
+		[ "$(stat -c '%a %U %F' /run/socks4-stdio /run/socks4-stdio/socket | tr '\n' ' ')" = '755 root directory 666 root socket ' ]
+		[ "$(as alice curl -sS --max-time 30 --proxy 'socks4://alice@localhost/run/socks4-stdio/socket' http://203.0.113.80/)" = hello ]
+		wait_for journal_has 6 '^open cmd=connect src=local user=alice ident=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio-local.acl:[0-9]+( sandbox=none)?$'
+		wait_for journal_has 6 '^close .* reason=eof$'
+		# The repository may be closed to all but root.
+		install -m 755 "$TOOLS/peer" /run/peer
+		[ "$(local_request alice root 80)" = 93 ]
+		[ "$(local_request daemon alice 80)" = 93 ]
+		[ "$(local_request alice '' 80)" = 93 ]
+		[ "$(local_request alice alice 25)" = 91 ]
+		wait_for journal_has 5 '^refuse .* user=alice ident=daemon .* code=93 reason=ident-mismatch$'
+		# Nobody but root can take its place, or the proxy's.
+		refute as alice rm -f /run/socks4-stdio/socket 2>"$SCRATCH/rm"
+		refute as alice touch /run/socks4-stdio/other 2>>"$SCRATCH/rm"
+		wait_for no_session_left
+		[ -z "$(failed_units)" ]
+		systemctl stop socks4-stdio-local.socket
+		[ ! -e /run/socks4-stdio/socket ]
+	}
+	in_boot journal_has no_session_left failed_units local_up as local_request over_unix
 }
