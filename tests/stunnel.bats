@@ -3,7 +3,7 @@
 
 setup() {
 	load launch
-	need stunnel4 openssl
+	need stunnel4 openssl service
 }
 
 certificate() {
@@ -12,16 +12,17 @@ certificate() {
 	chmod 600 "/etc/stunnel/$1.key"
 }
 
+# The gateway's stunnel is started as the README has it; the client's by hand, since both find all of /etc/stunnel on this machine.
 tunnel_up() {
-	install_files socks4-stdio.acl=/etc/socks4-stdio.acl stunnel/server.conf=/etc/stunnel/socks4-server.conf \
-		stunnel/client.conf=/etc/stunnel/socks4-client.conf
+	install_files socks4-stdio.acl=/etc/socks4-stdio.acl stunnel/server.conf=/etc/stunnel/socks4-server.conf
 	syslog_up
 	echo '10.1.0.1 gateway.example.org' >>/etc/hosts
 	certificate socks4-server gateway.example.org
 	certificate socks4-client alice
 	cp /etc/stunnel/socks4-client.pem /etc/stunnel/socks4-clients.pem
-	stunnel4 /etc/stunnel/socks4-server.conf
+	service stunnel4 start >"$SCRATCH/stunnel"
 	wait_for listening gateway '*:1081'
+	cp "$EXAMPLES/stunnel/client.conf" /etc/stunnel/socks4-client.conf
 	client_up
 }
 
@@ -32,7 +33,7 @@ client_up() {
 
 # A second client end, on another port, after the file or the certificates have been changed.
 other_client_up() {
-	sed -i 's/^accept.*/accept = 127.0.0.1:1090/' /etc/stunnel/socks4-client.conf
+	sed -i 's/^accept.*/accept = 127.0.0.1:1090/; /^pid/d' /etc/stunnel/socks4-client.conf
 	on client stunnel4 /etc/stunnel/socks4-client.conf
 	wait_for listening client 127.0.0.1:1090
 }
@@ -95,4 +96,18 @@ fetch_tls() {
 		refute fetch_tls 1090 2>"$SCRATCH/impostor"
 	}
 	in_lab certificate client_up tunnel_up other_client_up fetch_tls impostor
+}
+
+@test "a client whose certificate is taken out is locked out by a restart" {
+	locked_out() {
+		tunnel_up
+		[ "$(fetch_tls 1080)" = hello ]
+		certificate other bob
+		cp /etc/stunnel/other.pem /etc/stunnel/socks4-clients.pem
+		mv /etc/stunnel/socks4-client.conf "$SCRATCH/"
+		service stunnel4 restart >>"$SCRATCH/stunnel"
+		wait_for listening gateway '*:1081'
+		refute fetch_tls 1080 2>"$SCRATCH/locked-out"
+	}
+	in_lab certificate client_up tunnel_up fetch_tls locked_out
 }
