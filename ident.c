@@ -177,6 +177,7 @@ ident_query(const struct endpoint *source, const struct endpoint *here, int64_t 
 {
 	struct endpoint identd = { source->address, IDENT_PORT };
 	struct address sources[2] = { { 0 }, { 0 } };
+	const struct dial_plan plan = { &identd, 1, sources, deadline, -1 };
 	size_t winner;
 	int fd, result;
 
@@ -188,7 +189,7 @@ ident_query(const struct endpoint *source, const struct endpoint *here, int64_t 
 		return -1;
 	/* identd looks the connection up by both its ends, so ours has to be the one it saw. */
 	sources[here->address.family == AF_INET6] = here->address;
-	fd = dial_race(&identd, 1, sources, deadline, -1, &winner);
+	fd = dial_race(&plan, &winner);
 	if (fd == -1)
 		return -1;
 	result = ask(fd, source->port, here->port, deadline, user);

@@ -299,16 +299,17 @@ static enum reason
 connect_out(struct session *s)
 {
 	struct endpoint candidates[RESOLVE_MOST];
+	const struct dial_plan plan = { candidates, s->judgement->count, s->options->sources,
+		s->deadline, s->watch };
 	size_t i, winner = 0;
 	int64_t start = net_now();
 	int error;
 
-	for (i = 0; i < s->judgement->count; i++) {
+	for (i = 0; i < plan.count; i++) {
 		candidates[i].address = s->judgement->candidates[i].address;
 		candidates[i].port = s->request.port;
 	}
-	s->remote = dial_race(
-	    candidates, s->judgement->count, s->options->sources, s->deadline, s->watch, &winner);
+	s->remote = dial_race(&plan, &winner);
 	error = errno;
 	s->record.ms_connect = net_now() - start;
 	show_candidate(s, &s->judgement->candidates[winner]);

@@ -179,14 +179,15 @@ static int
 dial_proxy(struct client *c)
 {
 	struct endpoint candidates[RESOLVE_MOST];
-	size_t count, winner = 0;
+	struct dial_plan plan = { candidates, 0, c->options->sources, c->deadline, -1 };
+	size_t winner = 0;
 	int64_t start;
-	int error, status = find_proxy(c, candidates, &count);
+	int error, status = find_proxy(c, candidates, &plan.count);
 
 	if (status != 0)
 		return status;
 	start = net_now();
-	c->remote = dial_race(candidates, count, c->options->sources, c->deadline, -1, &winner);
+	c->remote = dial_race(&plan, &winner);
 	error = errno;
 	c->proxy = candidates[winner];
 	address_print_endpoint(&c->proxy, c->proxy_text); /* may ask for an interface's name */

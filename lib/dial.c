@@ -18,13 +18,13 @@ enum {
 
 /* The attempts of one dial_race(). */
 struct race {
-	const struct endpoint *candidates;
-	const struct address *sources;
+	const struct dial_plan *plan;
 	size_t order[DIAL_MOST];
 	size_t total, next;		     /* of order */
 	size_t running[DIAL_MOST];	     /* candidates of polled[1] and on */
 	struct pollfd polled[1 + DIAL_MOST]; /* the watched client comes first */
 	size_t live;
+	int64_t next_start;
 	size_t last; /* the candidate that failed last, and why */
 	int error;
 };
@@ -97,17 +97,20 @@ next_of(const struct endpoint *candidates, size_t count, size_t from, int family
 /* RFC 8305 section 4: the families take turns, the first candidate's begins. With a source for
  * one family only, the other is not used. */
 static void
-set_order(struct race *race, const struct endpoint *candidates, size_t count)
+set_order(struct race *race)
 {
+	const struct endpoint *candidates = race->plan->candidates;
+	const struct address *sources = race->plan->sources;
+	size_t count = race->plan->count;
 	static const int families[2] = { AF_INET, AF_INET6 };
-	bool bound = source_for(race->sources, AF_INET)->family != AF_UNSPEC ||
-	    source_for(race->sources, AF_INET6)->family != AF_UNSPEC;
+	bool bound = source_for(sources, AF_INET)->family != AF_UNSPEC ||
+	    source_for(sources, AF_INET6)->family != AF_UNSPEC;
 	int turn, six = count > 0 && candidates[0].address.family == AF_INET6;
 	size_t at[2];
 
 	for (turn = 0; turn < 2; turn++) {
 		at[turn] = next_of(candidates, count, 0, families[turn]);
-		if (bound && source_for(race->sources, families[turn])->family == AF_UNSPEC)
+		if (bound && source_for(sources, families[turn])->family == AF_UNSPEC)
 			at[turn] = count;
 	}
 	for (turn = six; (at[0] < count || at[1] < count) && race->total < DIAL_MOST;
@@ -119,14 +122,14 @@ set_order(struct race *race, const struct endpoint *candidates, size_t count)
 	}
 }
 
-/* Starts the next attempt. Its fd where it stands at once, else -1. */
+/* Starts the next attempt. Its fd if it is there at once, else -1. */
 static int
 start_next(struct race *race)
 {
 	size_t candidate = race->order[race->next++];
-	const struct endpoint *to = &race->candidates[candidate];
+	const struct endpoint *to = &race->plan->candidates[candidate];
 	bool stands = false;
-	int fd = begin(to, source_for(race->sources, to->address.family), &stands);
+	int fd = begin(to, source_for(race->plan->sources, to->address.family), &stands);
 
 	race->last = candidate;
 	if (fd == -1)
@@ -135,6 +138,7 @@ start_next(struct race *race)
 		return fd;
 	race->running[race->live++] = candidate;
 	race->polled[race->live] = (struct pollfd){ .fd = fd, .events = POLLOUT };
+	race->next_start = net_now() + HEAD_START;
 	return -1;
 }
 
@@ -153,78 +157,82 @@ settle(struct race *race)
 			continue;
 		}
 		race->last = race->running[i];
-		error = outcome(fd, &race->candidates[race->last]);
+		error = outcome(fd, &race->plan->candidates[race->last]);
 		race->live--;
 		race->running[i] = race->running[race->live];
 		race->polled[1 + i] = race->polled[1 + race->live];
 		if (error == 0)
 			return fd;
 		race->error = error;
+		race->next_start = 0; /* after a failure the next one starts at once */
 		close(fd);
 	}
 	return -1;
 }
 
-/* Runs until one stands (its fd), or -1 with errno. */
-static int
-run(struct race *race, int64_t deadline)
+static bool
+is_due(const struct race *race)
 {
-	int64_t next_start = 0;
-	size_t live;
-	int fd, ready;
+	return race->next < race->total && (race->live == 0 || net_now() >= race->next_start);
+}
+
+/* Waits for news of an attempt, or for the next one to be due. 0, or -1 with errno. */
+static int
+wait_for_news(struct race *race)
+{
+	int64_t deadline = race->plan->deadline;
+	bool more = race->next < race->total && race->next_start < deadline;
+	int ready = poll(race->polled, (nfds_t)(1 + race->live),
+	    net_timeout(more ? race->next_start : deadline));
+
+	if (ready == -1)
+		return errno == EINTR ? 0 : -1;
+	if (ready == 0 && net_timeout(deadline) == 0) {
+		race->last = race->running[race->live - 1];
+		errno = ETIMEDOUT;
+		return -1;
+	}
+	if (race->polled[0].revents != 0) {
+		errno = ECANCELED;
+		return -1;
+	}
+	return 0;
+}
+
+/* Runs until an attempt succeeds (its fd), or -1 with errno. */
+static int
+run(struct race *race)
+{
+	int fd;
 
 	while (!net_stopped()) {
-		if (race->next < race->total && (race->live == 0 || net_now() >= next_start)) {
-			live = race->live;
+		if (is_due(race)) {
 			fd = start_next(race);
-			if (fd != -1)
-				return fd;
-			if (race->live > live)
-				next_start = net_now() + HEAD_START;
-			continue;
-		}
-		if (race->live == 0) {
+		} else if (race->live == 0) {
 			errno = race->error;
 			return -1;
+		} else {
+			if (wait_for_news(race) == -1)
+				return -1;
+			fd = settle(race);
 		}
-		ready = poll(race->polled, (nfds_t)(1 + race->live),
-		    net_timeout(
-			race->next < race->total && next_start < deadline ? next_start : deadline));
-		if (ready == -1 && errno != EINTR)
-			return -1;
-		if (ready == 0 && net_timeout(deadline) == 0) {
-			race->last = race->running[race->live - 1];
-			errno = ETIMEDOUT;
-			return -1;
-		}
-		if (ready <= 0)
-			continue;
-		if (race->polled[0].revents != 0) {
-			errno = ECANCELED;
-			return -1;
-		}
-		live = race->live;
-		fd = settle(race);
 		if (fd != -1)
 			return fd;
-		if (race->live < live)
-			next_start = 0; /* after a failure the next one starts at once */
 	}
 	errno = EINTR;
 	return -1;
 }
 
 int
-dial_race(const struct endpoint *candidates, size_t count, const struct address *sources,
-    int64_t deadline, int watch, size_t *winner)
+dial_race(const struct dial_plan *plan, size_t *winner)
 {
-	struct race race = { .candidates = candidates, .sources = sources };
+	struct race race = { .plan = plan };
 	int fd;
 
-	race.error = ENETUNREACH; /* where no candidate may be tried */
-	race.polled[0].fd = watch;
-	set_order(&race, candidates, count);
-	fd = run(&race, deadline);
+	race.error = ENETUNREACH; /* if no candidate may be tried */
+	race.polled[0].fd = plan->watch;
+	set_order(&race);
+	fd = run(&race);
 	while (race.live > 0)
 		net_give_up(race.polled[race.live--].fd);
 	*winner = race.last;

@@ -11,13 +11,19 @@ struct endpoint;
 
 enum { DIAL_MOST = 16 }; /* candidates; no more are tried */
 
-/* A TCP connection to the first of the candidates that stands, raced as RFC 8305 does: families
- * alternate, 250 ms apart or at once after a failure. From sources[0] (IPv4) or sources[1]
- * (IPv6) where their family is set. The first DIAL_MOST are tried. watch: the socket of a client
- * whose reset or full close ends it (ECANCELED), or -1. Returns a non-blocking close-on-exec fd
- * that the caller owns, with *winner the candidate's index; or -1 with errno of the last attempt,
- * ETIMEDOUT at the deadline (then *winner names the candidate that failed last). */
-int dial_race(const struct endpoint *candidates, size_t count, const struct address *sources,
-    int64_t deadline, int watch, size_t *winner);
+struct dial_plan {
+	const struct endpoint *candidates; /* the first DIAL_MOST are tried */
+	size_t count;
+	const struct address *sources; /* local addresses: [0] IPv4, [1] IPv6; AF_UNSPEC: any */
+	int64_t deadline;
+	int watch; /* the socket of a client whose reset or full close ends it, or -1 */
+};
+
+/* A TCP connection to the first of the candidates that answers, raced as RFC 8305 does: families
+ * alternate, 250 ms apart or at once after a failure. Returns a non-blocking close-on-exec fd that
+ * the caller owns, with *winner the candidate's index; or -1 with errno of the last attempt,
+ * ETIMEDOUT at the deadline (then *winner names the candidate that failed last), ECANCELED if the
+ * watched client left, EINTR after net_stop(). */
+int dial_race(const struct dial_plan *plan, size_t *winner);
 
 #endif
