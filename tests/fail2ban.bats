@@ -149,7 +149,10 @@ knock() {
 		on client ip address add 10.1.0.3/24 dev gateway
 		on client ip address add 10.1.0.4/24 dev gateway
 		rsyslog_up
-		touch /var/log/socks4-stdio.log "$SCRATCH/banned"
+		touch "$SCRATCH/banned"
+		# As in the README: fail2ban wants the file to be there.
+		logger -t socks4-stdio 'the log begins'
+		wait_for test -e /var/log/socks4-stdio.log
 		fail2ban-client -t 2>"$SCRATCH/fail2ban"
 		fail2ban-client start 2>>"$SCRATCH/fail2ban"
 		"$TOOLS/serve" -a 0.0.0.0 1080 /usr/local/sbin/socks4-stdio -P 198.51.100.7 -a /etc/socks4-stdio.acl >/dev/null &
