@@ -171,7 +171,12 @@ log_has() {
 
 # rsyslog_up: a real rsyslogd, as Debian sets it up but without the messages of the kernel, writes below an empty /var/log
 rsyslog_up() {
+	local top=${TESTS%/*} fd
+	exec {fd}<"$top"
 	mount -t tmpfs -o mode=755 tmpfs /var/log
+	# The project may be below.
+	[ -d "$top" ] || { mkdir -p "$top" && mount --no-canonicalize --bind "/proc/self/fd/$fd" "$top"; }
+	exec {fd}<&-
 	mount -t tmpfs -o mode=700 tmpfs /var/spool/rsyslog
 	sed -i "/imklog/d" /etc/rsyslog.conf
 	rsyslogd -N1 2>"$SCRATCH/rsyslogd" || { cat "$SCRATCH/rsyslogd" >&2; return 1; }

@@ -256,6 +256,7 @@ Lines not counted, since they are cut or garbled: 7' ]
 
 @test "the README shows a report as the program and the script make it" {
 	need rsyslogd
+	need_root
 	sed -n 's/^    //p' "$EXAMPLES/log/README.md" >readme
 	"$TESTS/report-day" 20000 20 >day
 	on_awks day >report

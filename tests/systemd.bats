@@ -156,7 +156,8 @@ local_request() {
 
 @test "over the Unix socket the kernel names the caller" {
 	over_unix() {
-		useradd -M -s /bin/false alice
+		sed -i /^alice:/d /etc/passwd /etc/shadow /etc/group /etc/gshadow
+		useradd -M -N -s /bin/false alice
 		local_up
 		[ "$(stat -c '%a %U %F' /run/socks4-stdio /run/socks4-stdio/socket | tr '\n' ' ')" = '755 root directory 666 root socket ' ]
 		[ "$(as alice curl -sS --max-time 30 --proxy 'socks4://alice@localhost/run/socks4-stdio/socket' http://203.0.113.80/)" = hello ]
