@@ -38,13 +38,13 @@ enum { BYTES_MOST = PROXY_V2_MOST + SOCKS4_REQUEST + 1 };
 
 struct session {
 	const struct options *options;
-	struct net_file *standard;   /* fd 0 to 2 */
-	struct judge_list *list;     /* this and judgement: until the request is granted */
-	struct judgement *judgement; /* or refused */
-	int watch;		     /* IN where a socket shows that the client left, else -1 */
-	struct endpoint source;	     /* the client: fd 0's peer, or what a PROXY header says */
-	struct endpoint reached;     /* the address that it reached, where a PROXY header says so */
-	bool header_due;	     /* a PROXY header stands in front of the request */
+	struct net_file *standard;     /* fd 0 to 2 */
+	struct candidates_list *list;  /* this and candidates: until the request is granted */
+	struct candidates *candidates; /* or refused */
+	int watch;		       /* IN where a socket shows that the client left, else -1 */
+	struct endpoint source;	       /* the client: fd 0's peer, or what a PROXY header says */
+	struct endpoint reached; /* the address that it reached, where a PROXY header says so */
+	bool header_due;	 /* a PROXY header stands in front of the request */
 	struct socks4_request request;
 	int64_t deadline; /* of resolving and dialling, or of resolving and waiting */
 	int remote;
@@ -63,13 +63,19 @@ show_rule(struct session *s, const struct acl_decision *decision)
 	s->record.rule = decision->line != 0 ? s->list->label : "default";
 }
 
-/* Shows a candidate's address and rule in the log line. */
 static void
-show_candidate(struct session *s, const struct judge_candidate *candidate)
+show_address(struct session *s, const struct address *address)
 {
-	s->destination.address = candidate->address;
+	s->destination.address = *address;
 	s->destination.port = s->request.port;
 	s->record.destination = &s->destination;
+}
+
+/* Shows a candidate's address and rule in the log line. */
+static void
+show_candidate(struct session *s, const struct candidate *candidate)
+{
+	show_address(s, &candidate->address);
 	show_rule(s, &candidate->decision);
 }
 
@@ -111,7 +117,8 @@ static enum reason
 load_list(struct session *s)
 {
 	s->list->window = (struct acl_window){ (char *)s->bytes, sizeof s->bytes };
-	return judge_load(s->options, log_error, s->list) == 0 ? REASON_NONE : REASON_BROKEN_LIST;
+	return candidates_load(s->options, log_error, s->list) == 0 ? REASON_NONE
+								    : REASON_BROKEN_LIST;
 }
 
 static enum reason
@@ -183,27 +190,22 @@ static enum reason
 judge(struct session *s)
 {
 	const struct limits *limits = &s->options->limits;
-	struct judgement *judgement = s->judgement;
 	bool binding = s->request.command == SOCKS4_BIND;
 	/* A client that ends its input has left a BIND, and has only finished sending otherwise. */
-	struct pollfd watch = { .fd = s->watch, .events = binding ? net_early_end() : 0 };
-	enum reason reason;
+	const struct pollfd watch = { .fd = s->watch, .events = binding ? net_early_end() : 0 };
+	const struct candidates_question question = { s->list, s->options, &s->source.address,
+		&s->request, net_deadline(binding ? limits->bind : limits->connect), &watch };
+	enum reason reason = candidates_judge(&question, s->candidates);
 
-	s->deadline = net_deadline(binding ? limits->bind : limits->connect);
-	reason = judge_request(
-	    s->list, s->options, &s->source.address, &s->request, s->deadline, &watch, judgement);
-	s->record.ms_resolve = judgement->ms_resolve;
-	if (judgement->count > 0 && !judgement->named)
-		s->record.name = NULL; /* an address stands alone */
-	if (reason == REASON_DENIED && judgement->count > 0) {
-		show_candidate(s, &judgement->candidates[0]);
-	} else if (reason == REASON_DENIED) {
-		show_rule(s, &judgement->decision);
-	} else if (judgement->count > 0) {
-		s->destination.address = judgement->candidates[0].address;
-		s->destination.port = s->request.port;
-		s->record.destination = &s->destination;
+	s->deadline = question.deadline;
+	s->record.ms_resolve = s->candidates->ms_resolve;
+	if (s->candidates->count > 0) {
+		show_address(s, &s->candidates->each[0].address);
+		if (!s->candidates->named)
+			s->record.name = NULL; /* an address stands alone */
 	}
+	if (reason == REASON_DENIED)
+		show_rule(s, &s->candidates->each[0].decision);
 	return reason;
 }
 
@@ -220,28 +222,47 @@ find_identity(struct session *s)
 	return ident_query(&s->source, &s->reached, deadline, s->identity) == 0;
 }
 
+/* Drops the denied candidates. Returns whether the rule of one that stays asks for an identity. */
+static bool
+keep_permitted(struct candidates *candidates)
+{
+	bool wanted = false;
+	size_t i, kept = 0;
+
+	for (i = 0; i < candidates->count; i++) {
+		const struct candidate *candidate = &candidates->each[i];
+
+		if (candidate->decision.verdict != ACL_PERMIT)
+			continue;
+		wanted = wanted || candidate->decision.ident != RULE_IDENT_OFF;
+		candidates->each[kept++] = *candidate;
+	}
+	candidates->count = kept;
+	return wanted;
+}
+
+/* What a rule says to the identity, if one is known, and whether it is the same as USERID. */
+static enum reason
+check_identity(const struct candidate *candidate, bool known, bool same)
+{
+	if (candidate->decision.ident == RULE_IDENT_OFF || same ||
+	    (!known && candidate->decision.ident == RULE_IDENT_ASK))
+		return REASON_NONE;
+	return known ? REASON_IDENT_MISMATCH : REASON_IDENT_NONE;
+}
+
 /* Keeps the permitted candidates whose rule accepts the identity; asks once, if one asks. */
 static enum reason
 identify(struct session *s)
 {
-	struct judgement *judgement = s->judgement;
-	struct judge_candidate *candidate;
-	enum reason reason = REASON_NONE;
-	bool wanted = false, known = false, same = false;
+	struct candidates *candidates = s->candidates;
+	enum reason reason, first = REASON_NONE;
+	bool known, same;
 	size_t i, kept = 0;
-	int64_t start;
+	int64_t start = net_now();
 
-	for (i = 0; i < judgement->count; i++) {
-		candidate = &judgement->candidates[i];
-		if (candidate->decision.verdict != ACL_PERMIT)
-			continue;
-		wanted = wanted || candidate->decision.ident != RULE_IDENT_OFF;
-		judgement->candidates[kept++] = *candidate;
-	}
-	judgement->count = kept;
-	if (!wanted)
+	if (!keep_permitted(candidates))
 		return REASON_NONE;
-	start = net_now();
 	known = find_identity(s);
 	same = known && strcmp(s->identity, s->request.userid) == 0;
 	s->record.ident = known ? s->identity : "";
@@ -250,18 +271,17 @@ identify(struct session *s)
 		return REASON_SYSTEM;
 	if (s->deadline != NET_FOREVER)
 		s->deadline += s->record.ms_ident; /* the identity has a limit of its own */
-	for (i = kept = 0; i < judgement->count; i++) {
-		candidate = &judgement->candidates[i];
-		if (candidate->decision.ident == RULE_IDENT_OFF || same ||
-		    (!known && candidate->decision.ident == RULE_IDENT_ASK)) {
-			judgement->candidates[kept++] = *candidate;
-		} else if (reason == REASON_NONE) {
-			reason = known ? REASON_IDENT_MISMATCH : REASON_IDENT_NONE;
-			show_candidate(s, candidate);
+	for (i = 0; i < candidates->count; i++) {
+		reason = check_identity(&candidates->each[i], known, same);
+		if (reason == REASON_NONE) {
+			candidates->each[kept++] = candidates->each[i];
+		} else if (first == REASON_NONE) {
+			first = reason;
+			show_candidate(s, &candidates->each[i]);
 		}
 	}
-	judgement->count = kept;
-	return kept > 0 ? REASON_NONE : reason;
+	candidates->count = kept;
+	return kept > 0 ? REASON_NONE : first;
 }
 
 /* Whether an error says that this process or machine is out of something. */
@@ -298,21 +318,21 @@ dial_failure(int error)
 static enum reason
 connect_out(struct session *s)
 {
-	struct endpoint candidates[RESOLVE_MOST];
-	const struct dial_plan plan = { candidates, s->judgement->count, s->options->sources,
+	struct endpoint endpoints[RESOLVE_MOST];
+	const struct dial_plan plan = { endpoints, s->candidates->count, s->options->sources,
 		s->deadline, s->watch };
 	size_t i, winner = 0;
 	int64_t start = net_now();
 	int error;
 
 	for (i = 0; i < plan.count; i++) {
-		candidates[i].address = s->judgement->candidates[i].address;
-		candidates[i].port = s->request.port;
+		endpoints[i].address = s->candidates->each[i].address;
+		endpoints[i].port = s->request.port;
 	}
 	s->remote = dial_race(&plan, &winner);
 	error = errno;
 	s->record.ms_connect = net_now() - start;
-	show_candidate(s, &s->judgement->candidates[winner]);
+	show_candidate(s, &s->candidates->each[winner]);
 	return s->remote != -1 ? REASON_NONE : dial_failure(error);
 }
 
@@ -335,7 +355,7 @@ reply(unsigned char code, const struct endpoint *meaningful)
 static int
 listening_address(const struct session *s, struct address *address)
 {
-	const struct address *towards = &s->judgement->candidates[0].address;
+	const struct address *towards = &s->candidates->each[0].address;
 	const struct address *sources = s->options->sources;
 
 	*address = sources[0];
@@ -361,13 +381,13 @@ await_caller(struct session *s, int listener, struct endpoint *caller)
 }
 
 static bool
-is_expected(const struct judgement *judgement, const struct address *caller)
+is_expected(const struct candidates *candidates, const struct address *caller)
 {
 	size_t i;
 
-	for (i = 0; i < judgement->count; i++)
-		if (address_is_unspecified(&judgement->candidates[i].address) ||
-		    address_equal(&judgement->candidates[i].address, caller))
+	for (i = 0; i < candidates->count; i++)
+		if (address_is_unspecified(&candidates->each[i].address) ||
+		    address_equal(&candidates->each[i].address, caller))
 			return true;
 	return false;
 }
@@ -378,9 +398,9 @@ show_caller(struct session *s, const struct endpoint *caller)
 {
 	size_t i;
 
-	for (i = 0; i < s->judgement->count; i++)
-		if (address_equal(&s->judgement->candidates[i].address, &caller->address))
-			show_candidate(s, &s->judgement->candidates[i]);
+	for (i = 0; i < s->candidates->count; i++)
+		if (address_equal(&s->candidates->each[i].address, &caller->address))
+			show_candidate(s, &s->candidates->each[i]);
 	s->destination = *caller;
 }
 
@@ -394,7 +414,7 @@ bind_for_caller(struct session *s)
 	int64_t start = net_now();
 	int listener;
 
-	show_candidate(s, &s->judgement->candidates[0]);
+	show_candidate(s, &s->candidates->each[0]);
 	if (listening_address(s, &address) == -1)
 		return is_shortage(errno) ? REASON_SYSTEM : REASON_BIND_FAILED;
 	listener = bind_listen(&address, options->port_low, options->port_high, &local);
@@ -408,7 +428,7 @@ bind_for_caller(struct session *s)
 	s->record.ms_connect = net_now() - start;
 	if (reason != REASON_NONE)
 		return reason;
-	if (!is_expected(s->judgement, &caller.address))
+	if (!is_expected(s->candidates, &caller.address))
 		reason = REASON_BIND_WRONG_CALLER;
 	show_caller(s, &caller);
 	return reason;
@@ -511,19 +531,19 @@ grant(struct session *s)
 {
 	static enum reason (*const stages[])(struct session *) = { find_source, load_list,
 		read_request, judge, identify, open_remote };
-	struct judge_list list;
-	struct judgement judgement;
+	struct candidates_list list;
+	struct candidates candidates;
 	enum reason reason = REASON_NONE;
 	size_t i;
 
 	list.acl = NULL;
 	s->list = &list;
-	s->judgement = &judgement;
+	s->candidates = &candidates;
 	for (i = 0; i < sizeof stages / sizeof *stages && reason == REASON_NONE; i++)
 		reason = stages[i](s);
 	acl_free(list.acl);
 	s->list = NULL;
-	s->judgement = NULL;
+	s->candidates = NULL;
 	return reason;
 }
 

@@ -17,7 +17,7 @@ struct options;
 struct pollfd;
 
 /* The list in force. */
-struct judge_list {
+struct candidates_list {
 	struct acl_window window; /* set by the caller, for acl_load() */
 	struct acl *acl;
 	const char *label; /* its path, or "built-in" */
@@ -25,29 +25,35 @@ struct judge_list {
 
 /* Loads the list that -a names, else the default file, else the built-in list. 0, or -1 after
  * complaints as acl_load() makes them. The caller frees list->acl. */
-int judge_load(
-    const struct options *options, void (*complain)(const char *message), struct judge_list *list);
+int candidates_load(const struct options *options, void (*complain)(const char *message),
+    struct candidates_list *list);
 
-struct judge_candidate {
-	struct address address;
-	struct acl_decision decision;
-	bool by_policy; /* its identity mode is that of -i or -I, the rule has none */
+struct candidates_question {
+	const struct candidates_list *list;
+	const struct options *options;
+	const struct address *source;
+	const struct socks4_request *request;
+	int64_t deadline;	    /* of looking a name up */
+	const struct pollfd *watch; /* as in struct resolve_query */
 };
 
-struct judgement {
+struct candidate {
+	struct address address;
+	struct acl_decision decision; /* of the first also that of a name not looked up */
+	bool by_policy;		      /* its identity mode is that of -i or -I, the rule has none */
+};
+
+struct candidates {
 	bool named; /* asked for by a name that is no address */
 	char name[SOCKS4_FIELD + 1];
-	struct judge_candidate candidates[RESOLVE_MOST];
-	size_t count;		      /* 0: the name was not looked up, or to no avail */
-	struct acl_decision decision; /* of a name that was not looked up */
-	int64_t ms_resolve;	      /* -1: no look-up */
+	struct candidate each[RESOLVE_MOST];
+	size_t count;	    /* 0: the name was not looked up, or to no avail */
+	int64_t ms_resolve; /* -1: no look-up */
 };
 
-/* Judges a request of a source. REASON_NONE: some candidate is permitted; REASON_DENIED: none is,
- * or there was no need to look the name up; or what else is wrong with it. Looks a name up at most
- * once, until the deadline; watch: as resolve_name(). */
-enum reason judge_request(const struct judge_list *list, const struct options *options,
-    const struct address *source, const struct socks4_request *request, int64_t deadline,
-    const struct pollfd *watch, struct judgement *judgement);
+/* Judges a request. Looks a name up at most once. REASON_NONE: some candidate is permitted;
+ * REASON_DENIED: none is, or there was no need to look the name up; or what else is wrong. */
+enum reason candidates_judge(
+    const struct candidates_question *question, struct candidates *candidates);
 
 #endif

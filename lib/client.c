@@ -108,17 +108,16 @@ ask_address(struct client *c, const struct address *address)
 static int
 ask_resolved(struct client *c, const char *host)
 {
-	struct address addresses[RESOLVE_MOST];
-	size_t count;
-	enum reason reason;
+	struct resolve_query query = { host, AF_INET, c->deadline, NULL };
+	struct resolve_answer answer;
+	enum reason reason = resolve_name(&query, &answer);
 
-	reason = resolve_name(host, AF_INET, c->deadline, NULL, addresses, &count);
 	if (reason == REASON_NONE) {
-		ask_address(c, &addresses[0]);
+		ask_address(c, &answer.addresses[0]);
 		return 0;
 	}
-	if (reason == REASON_RESOLVE_FAILED &&
-	    resolve_name(host, AF_INET6, c->deadline, NULL, addresses, &count) == REASON_NONE)
+	query.family = AF_INET6;
+	if (reason == REASON_RESOLVE_FAILED && resolve_name(&query, &answer) == REASON_NONE)
 		return fail(LOST, host,
 		    " has only IPv6 addresses, which SOCKS4 does not carry; leave out -n", "");
 	return fail(LOST, host, ": ", resolve_problem(reason));
@@ -152,7 +151,9 @@ static int
 find_proxy(struct client *c, struct endpoint *candidates, size_t *count)
 {
 	const struct options *options = c->options;
-	struct address addresses[RESOLVE_MOST];
+	const struct resolve_query query = { options->proxy_host, options->family, c->deadline,
+		NULL };
+	struct resolve_answer answer = { .count = 1 };
 	enum reason reason;
 	struct text text;
 	size_t i;
@@ -160,18 +161,17 @@ find_proxy(struct client *c, struct endpoint *candidates, size_t *count)
 	text_start(&text, c->proxy_text, sizeof c->proxy_text);
 	text_put_all(&text, options->proxy_host, ":");
 	text_put_number(&text, options->proxy_port, 1);
-	*count = 1;
-	if (address_parse(options->proxy_host, &addresses[0]) == -1) {
-		reason = resolve_name(
-		    options->proxy_host, options->family, c->deadline, NULL, addresses, count);
+	if (address_parse(options->proxy_host, &answer.addresses[0]) == -1) {
+		reason = resolve_name(&query, &answer);
 		c->record.ms_resolve = net_now() - c->start;
 		if (reason != REASON_NONE)
 			return fail_proxy(c, LOST, ": ", resolve_problem(reason));
 	}
-	for (i = 0; i < *count; i++) {
-		candidates[i].address = addresses[i];
+	for (i = 0; i < answer.count; i++) {
+		candidates[i].address = answer.addresses[i];
 		candidates[i].port = options->proxy_port;
 	}
+	*count = answer.count;
 	return 0;
 }
 

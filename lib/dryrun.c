@@ -69,10 +69,10 @@ read_question(char **operands, struct question *question)
 /* Prints "permit example.org 198.51.100.9 443 by path:line: text of the rule", then the policy in
  * place of what the rule leaves open. 0, or -1 with errno. */
 static int
-print_decision(const struct judge_list *list, const struct judgement *judgement,
+print_decision(const struct candidates_list *list, const struct candidates *candidates,
     const struct acl_decision *decision, const char *address, unsigned port, const char *policy)
 {
-	bool both = judgement->named && *address != '\0';
+	bool both = candidates->named && *address != '\0';
 	const char *rule = decision->rule != NULL ? rules_text(decision->rule) : "";
 	size_t room = REST_MOST + strlen(list->label) + strlen(rule);
 	char *bytes = malloc(room);
@@ -83,7 +83,7 @@ print_decision(const struct judge_list *list, const struct judgement *judgement,
 		return -1;
 	text_start(&line, bytes, room);
 	text_put_all(&line, decision->verdict == ACL_PERMIT ? "permit " : "deny ",
-	    judgement->named ? judgement->name : "", both ? " " : "", address, " ");
+	    candidates->named ? candidates->name : "", both ? " " : "", address, " ");
 	text_put_number(&line, port, 1);
 	if (decision->line == 0) {
 		text_put(&line, " by default");
@@ -99,8 +99,8 @@ print_decision(const struct judge_list *list, const struct judgement *judgement,
 }
 
 static int
-print_candidate(const struct judge_list *list, const struct judgement *judgement,
-    const struct judge_candidate *candidate, unsigned port)
+print_candidate(const struct candidates_list *list, const struct candidates *candidates,
+    const struct candidate *candidate, unsigned port)
 {
 	static const char *const policies[] = {
 		[RULE_IDENT_ASK] = " ident ask", [RULE_IDENT_REQUIRE] = " ident require"
@@ -110,7 +110,7 @@ print_candidate(const struct judge_list *list, const struct judgement *judgement
 	    decision->ident >= RULE_IDENT_ASK;
 	char text[ADDRESS_TEXT];
 
-	return print_decision(list, judgement, decision, address_print(&candidate->address, text),
+	return print_decision(list, candidates, decision, address_print(&candidate->address, text),
 	    port, asks ? policies[decision->ident] : "");
 }
 
@@ -132,27 +132,27 @@ print_refusal(const struct socks4_request *request, const char *reason)
 
 /* Returns the exit status. */
 static int
-answer(const struct judge_list *list, const struct options *options, struct question *question)
+answer(const struct candidates_list *list, const struct options *options, struct question *question)
 {
 	struct socks4_request *request = &question->request;
 	unsigned limit =
 	    request->command == SOCKS4_BIND ? options->limits.bind : options->limits.connect;
-	struct judgement judgement;
-	enum reason reason = judge_request(
-	    list, options, &question->source, request, net_deadline(limit), NULL, &judgement);
+	const struct candidates_question ask = { list, options, &question->source, request,
+		net_deadline(limit), NULL };
+	struct candidates candidates;
+	enum reason reason = candidates_judge(&ask, &candidates);
 	int written = 0;
 	size_t i;
 
 	if (reason != REASON_NONE && reason != REASON_DENIED) {
-		judgement.count = 0;
+		candidates.count = 0;
 		written = print_refusal(request, reason_word(reason));
-	} else if (judgement.count == 0) {
-		written =
-		    print_decision(list, &judgement, &judgement.decision, "", request->port, "");
+	} else if (candidates.count == 0) {
+		written = print_decision(
+		    list, &candidates, &candidates.each[0].decision, "", request->port, "");
 	}
-	for (i = 0; i < judgement.count && written == 0; i++)
-		written =
-		    print_candidate(list, &judgement, &judgement.candidates[i], request->port);
+	for (i = 0; i < candidates.count && written == 0; i++)
+		written = print_candidate(list, &candidates, &candidates.each[i], request->port);
 	if (written == -1)
 		return fail("cannot write the answer");
 	return reason == REASON_NONE ? 0 : 1;
@@ -162,7 +162,7 @@ int
 dryrun_run(const struct options *options)
 {
 	char window[2048];
-	struct judge_list list = { .window = { window, sizeof window } };
+	struct candidates_list list = { .window = { window, sizeof window } };
 	struct question question;
 	const char *problem;
 	int status = 0;
@@ -172,7 +172,7 @@ dryrun_run(const struct options *options)
 		if (problem != NULL)
 			return fail(problem);
 	}
-	if (judge_load(options, log_error, &list) == -1)
+	if (candidates_load(options, log_error, &list) == -1)
 		return 2;
 	if (options->operand_count != 0)
 		status = answer(&list, options, &question);

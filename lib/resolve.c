@@ -18,15 +18,8 @@
 /* What POSIX has a program declare by itself. */
 extern char **environ;
 
-/* What the child is asked. */
-struct question {
-	const char *name; /* NULL: the login name of uid */
-	int family;
-	uid_t uid;
-};
-
-/* What it tells through the pipe: one write of less than PIPE_BUF bytes, so that it comes whole or
- * not at all. The child has read what strangers answered, so nothing in it is trusted. */
+/* What the child tells through the pipe: one write of less than PIPE_BUF bytes, so that it comes
+ * whole or not at all. The child has read what strangers answered, so nothing in it is trusted. */
 struct message {
 	bool failed; /* the system failed us */
 	unsigned count;
@@ -84,7 +77,7 @@ look_up_login(uid_t uid, struct message *message)
 }
 
 static void
-be_child(const struct question *question, int64_t deadline, const int ends[2])
+be_child(const struct resolve_query *query, uid_t uid, const int ends[2])
 {
 	static const int signals[] = { SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM };
 	struct message message;
@@ -93,35 +86,34 @@ be_child(const struct question *question, int64_t deadline, const int ends[2])
 	for (i = 0; i < sizeof signals / sizeof *signals; i++)
 		signal(signals[i], SIG_DFL);
 	/* In case that nobody lives to kill us. */
-	if (deadline != NET_FOREVER)
-		alarm((unsigned)(net_timeout(deadline) / 1000) + 2);
+	if (query->deadline != NET_FOREVER)
+		alarm((unsigned)(net_timeout(query->deadline) / 1000) + 2);
 	/* The client's connection must end with the parent, whatever the resolver does. */
 	close(0);
 	close(1);
 	close(ends[0]);
 	memset(&message, 0, sizeof message);
-	if (question->name != NULL)
-		look_up_name(question->name, question->family, &message);
+	if (query->name != NULL)
+		look_up_name(query->name, query->family, &message);
 	else
-		look_up_login(question->uid, &message);
+		look_up_login(uid, &message);
 	_exit(write(ends[1], &message, sizeof message) == (ssize_t)sizeof message ? 0 : 1);
 }
 
 /* Waits for the child's message; REASON_NONE says no more than that bytes or an end have come. */
 static enum reason
-await(int fd, int64_t deadline, const struct pollfd *watch)
+await(int fd, const struct resolve_query *query)
 {
 	struct pollfd polled[2] = { { .fd = -1 }, { .fd = fd, .events = POLLIN } };
 	int ready;
 
-	if (watch != NULL)
-		polled[0] = *watch;
-
+	if (query->watch != NULL)
+		polled[0] = *query->watch;
 	while (!net_stopped()) {
-		ready = poll(polled, 2, net_timeout(deadline));
+		ready = poll(polled, 2, net_timeout(query->deadline));
 		if (ready == -1 && errno != EINTR)
 			return REASON_SYSTEM;
-		if (ready == 0 && net_timeout(deadline) == 0)
+		if (ready == 0 && net_timeout(query->deadline) == 0)
 			return REASON_RESOLVE_TIMEOUT;
 		if (ready <= 0)
 			continue;
@@ -133,10 +125,10 @@ await(int fd, int64_t deadline, const struct pollfd *watch)
 	return REASON_SYSTEM;
 }
 
-/* Has a child answer the question. It is gone and reaped on return. */
+/* Has a child look the name up, or the login of uid if there is none. It is gone and reaped on
+ * return. */
 static enum reason
-ask_child(const struct question *question, int64_t deadline, const struct pollfd *watch,
-    struct message *message)
+ask_child(const struct resolve_query *query, uid_t uid, struct message *message)
 {
 	enum reason reason;
 	int ends[2];
@@ -148,9 +140,9 @@ ask_child(const struct question *question, int64_t deadline, const struct pollfd
 		return REASON_SYSTEM;
 	child = fork();
 	if (child == 0)
-		be_child(question, deadline, ends);
+		be_child(query, uid, ends);
 	close(ends[1]);
-	reason = child == -1 ? REASON_SYSTEM : await(ends[0], deadline, watch);
+	reason = child == -1 ? REASON_SYSTEM : await(ends[0], query);
 	/* It may have died over the answer, or had no memory. */
 	if (reason == REASON_NONE &&
 	    (read(ends[0], message, sizeof *message) != (ssize_t)sizeof *message ||
@@ -166,16 +158,14 @@ ask_child(const struct question *question, int64_t deadline, const struct pollfd
 }
 
 enum reason
-resolve_name(const char *name, int family, int64_t deadline, const struct pollfd *watch,
-    struct address *addresses, size_t *count)
+resolve_name(const struct resolve_query *query, struct resolve_answer *answer)
 {
-	const struct question question = { .name = name, .family = family };
 	struct message message;
 	struct address address, *found = message.found.addresses;
-	enum reason reason = ask_child(&question, deadline, watch, &message);
+	enum reason reason = ask_child(query, 0, &message);
 	unsigned i;
 
-	*count = 0;
+	answer->count = 0;
 	if (reason != REASON_NONE)
 		return reason;
 	for (i = 0; i < message.count && i < RESOLVE_MOST; i++) {
@@ -185,18 +175,18 @@ resolve_name(const char *name, int family, int64_t deadline, const struct pollfd
 		address_set(&address, found[i].family, found[i].octets);
 		if (address.family == AF_INET6)
 			address.scope = found[i].scope;
-		if (is_welcome(&address, family, addresses, *count))
-			addresses[(*count)++] = address;
+		if (is_welcome(&address, query->family, answer->addresses, answer->count))
+			answer->addresses[answer->count++] = address;
 	}
-	return *count > 0 ? REASON_NONE : REASON_RESOLVE_FAILED;
+	return answer->count > 0 ? REASON_NONE : REASON_RESOLVE_FAILED;
 }
 
 enum reason
 resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1])
 {
-	const struct question question = { .uid = uid };
+	const struct resolve_query query = { .deadline = deadline };
 	struct message message;
-	enum reason reason = ask_child(&question, deadline, NULL, &message);
+	enum reason reason = ask_child(&query, uid, &message);
 
 	memset(login, 0, RESOLVE_LOGIN + 1);
 	if (reason != REASON_NONE)
