@@ -2,7 +2,6 @@
 # The access list, asked over -t: what each kind of rule matches, the words of the answer, every kind of wrong line.
 
 # shellcheck disable=SC2016 # what runs in the lab stands in single quotes
-bats_require_minimum_version 1.5.0
 load helper
 
 setup() {

@@ -2,11 +2,6 @@
 
 load helper
 
-teardown() {
-	stop_all
-	hosts_down
-}
-
 # Dante's BIND asks for the server of its control connection, or for 0.0.0.0 and port 0 where it knows of none.
 @test "active-mode FTP through socksify: listing and a file in both directions" {
 	require socksify tnftp vsftpd

@@ -2,19 +2,10 @@
 
 load helper
 
-bats_require_minimum_version 1.5.0
-
 setup() {
 	ACL=$SCRATCH/acl
 	echo 'permit from any to 0.0.0.0,127.0.0.0/8' >"$ACL"
 }
-
-teardown() {
-	stop_all
-	hosts_down
-}
-
-rejected='\0\x5b\0\0\0\0\0\0'
 
 # bind_script WORD... [-- option ...]: a peer as the client; endpoint 2 is for the caller
 bind_script() {
@@ -55,7 +46,7 @@ bind_script() {
 
 @test "a wrong caller: 91, both connections closed" {
 	bind_script exec-tcp send "$(request 4 2 21 127.0.0.9 '')" expect '\0\x5a\c3\?\?\?\?' 2:connect 127.0.0.1:@3 \
-		expect "$rejected" expect-eof 2:expect-closed
+		expect "$REJECTED" expect-eof 2:expect-closed
 	grep -q ' code=91 reason=bind-wrong-caller$' "$SCRATCH/log"
 	grep -q '^refuse cmd=bind .* dst=127.0.0.1:' "$SCRATCH/log"
 }
@@ -89,14 +80,14 @@ bind_script() {
 
 @test "nobody calls: 91 at the limit, no listener remains" {
 	bind_script -t $((3 * SLOW)) exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
-		expect "$rejected" expect-eof expect-exit 0 4:expect-refused 127.0.0.1:@3 -- -w bind=1
+		expect "$REJECTED" expect-eof expect-exit 0 4:expect-refused 127.0.0.1:@3 -- -w bind=1
 	grep -q ' code=91 reason=bind-timeout$' "$SCRATCH/log"
 }
 
 @test "no descriptor is left for the caller: 91 at once, exit 1" {
 	# nor one to look for leaks with
 	start client env ASAN_OPTIONS=detect_leaks=0 "$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp \
-		send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' print '\d3\n' expect "$rejected" \
+		send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' print '\d3\n' expect "$REJECTED" \
 		expect-eof expect-exit 1 -- \
 		"$BIN" -l stderr -a "$ACL" -w bind=5
 	port=$(port_of client)
@@ -113,7 +104,7 @@ bind_script() {
 			-e inject=accept,accept4:error=EPERM "$BIN" -l stderr -a "$ACL" >/dev/null
 	}
 	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
-		2:connect 127.0.0.1:@3 expect "$rejected" expect-eof expect-exit 1
+		2:connect 127.0.0.1:@3 expect "$REJECTED" expect-eof expect-exit 1
 	grep -q ' code=91 reason=system$' "$SCRATCH/log"
 }
 
@@ -121,7 +112,7 @@ bind_script() {
 	"$TOOLS/peer" listen 127.0.0.1:0 wait-file "$SCRATCH/done" >"$SCRATCH/port" 3>&- &
 	wait_for test -s "$SCRATCH/port"
 	taken=$(cat "$SCRATCH/port")
-	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$rejected" expect-eof -- -r "$taken-$taken"
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$REJECTED" expect-eof -- -r "$taken-$taken"
 	grep -q ' code=91 reason=bind-failed$' "$SCRATCH/log"
 	touch "$SCRATCH/done"
 	wait $!
@@ -143,7 +134,7 @@ bind_script() {
 			expect '\0\x5a\x04\0\x7f\0\0\x01' close -- "$BIN" -l stderr -a "$ACL" -r 1000-1024
 		on gateway setpriv --inh-caps=-net_bind_service --bounding-set=-net_bind_service \
 			"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 2 21 127.0.0.1 '')" \
-			expect "$rejected" expect-eof -- "$BIN" -l stderr -a "$ACL" -r 1000-1023
+			expect "$REJECTED" expect-eof -- "$BIN" -l stderr -a "$ACL" -r 1000-1023
 		grep -q ' code=91 reason=bind-failed$' "$SCRATCH/log"
 	done
 }
@@ -165,7 +156,7 @@ bind_script() {
 }
 
 @test "-b of IPv6 alone leaves nothing to listen on: 91 bind-failed" {
-	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$rejected" expect-eof -- -b ::1
+	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$REJECTED" expect-eof -- -b ::1
 	grep -q ' code=91 reason=bind-failed$' "$SCRATCH/log"
 	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x05' close -- \
 		-b ::1 -b 127.0.0.5
@@ -177,7 +168,7 @@ bind_script() {
 	for list in 'permit from any' 'permit from any to any' 'permit from any to 0.0.0.0/8' \
 		'deny to internal\npermit from any to 0.0.0.0'; do
 		printf '%b\n' "$list" >"$ACL"
-		bind_script exec-tcp send "$(request 4 2 0 0.0.0.0 '')" expect "$rejected" expect-eof
+		bind_script exec-tcp send "$(request 4 2 0 0.0.0.0 '')" expect "$REJECTED" expect-eof
 	done
 	[ "$(grep -c ' code=91 reason=denied$' "$SCRATCH/log")" = 4 ]
 }
@@ -215,12 +206,12 @@ bind_script() {
 	status_of client
 
 	start client on client "$TOOLS/peer" connect "10.1.0.2:$port" send "$(request 4 2 21 10.2.0.2 '')" \
-		expect '\0\x5a\c3\x0a\x02\0\x01' print '\d3\n' expect "$rejected" expect-eof
+		expect '\0\x5a\c3\x0a\x02\0\x01' print '\d3\n' expect "$REJECTED" expect-eof
 	on server "$TOOLS/peer" bind 10.2.0.3:0 connect "10.2.0.1:$(port_of client)" expect-closed
 	status_of client
 
 	on client "$TOOLS/peer" connect "10.1.0.2:$port" send "$(request 4 2 21 10.2.0.2 '')" \
-		expect '\0\x5a\c3\x0a\x02\0\x01' expect "$rejected" expect-eof
+		expect '\0\x5a\c3\x0a\x02\0\x01' expect "$REJECTED" expect-eof
 	on client "$TOOLS/peer" connect "10.1.0.2:$port" send "$(request 4 2 21 10.2.0.2 '')" \
 		expect '\0\x5a\c3\x0a\x02\0\x01' close
 	for reason in bind-wrong-caller bind-timeout client-left; do

@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # The Makefiles: other compilers, standards, make programs and flags, each in a tree of its own.
 
-bats_require_minimum_version 1.5.0
 load helper
 
 setup() {
@@ -11,10 +10,6 @@ setup() {
 	tests/files | tar -cf - -T - | tar -xf - -C "$TREE"
 	cd "$TREE" || return 1
 	unset MAKEFLAGS MAKELEVEL MFLAGS CC CFLAGS CPPFLAGS LDFLAGS STRICT
-}
-
-teardown() {
-	stop_all
 }
 
 # recorder: set RECORDER to a cc that appends its arguments to calls, a line each time

@@ -2,18 +2,10 @@
 
 load helper
 
-bats_require_minimum_version 1.5.0
-
 setup() {
 	ACL=$SCRATCH/acl
 	echo 'permit from any' >"$ACL"
 }
-
-teardown() {
-	stop_all
-}
-
-rejected='\0\x5b\0\0\0\0\0\0'
 
 # bad_usage WORD ARGUMENT...: exit 2, the word in the message, nothing on stdout
 bad_usage() {
@@ -127,14 +119,14 @@ bad_usage() {
 
 @test "fd 2 is the client's: not a word on it, -l stderr is bad usage" {
 	echo nonsense >"$SCRATCH/broken"
-	"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 0.0.0.0 '')" expect "$rejected" expect-eof -- "$BIN" -a "$ACL"
-	"$TOOLS/peer" -e exec-tcp expect "$rejected" expect-eof expect-exit 2 -- "$BIN" -a "$SCRATCH/broken"
+	"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 0.0.0.0 '')" expect "$REJECTED" expect-eof -- "$BIN" -a "$ACL"
+	"$TOOLS/peer" -e exec-tcp expect "$REJECTED" expect-eof expect-exit 2 -- "$BIN" -a "$SCRATCH/broken"
 	"$TOOLS/peer" -e exec-tcp expect-closed expect-exit 2 -- "$BIN" -l stderr
 	"$TOOLS/peer" -e exec-unix expect-closed expect-exit 2 -- "$BIN" -Z
 }
 
 @test "fd 2 is the client's where there is no /dev/null, as in a chroot" {
-	"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 0.0.0.0 '')" expect "$rejected" expect-eof -- \
+	"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 0.0.0.0 '')" expect "$REJECTED" expect-eof -- \
 		unshare --mount --propagation private sh -c 'mount -t tmpfs none /dev && exec "$@"' sh "$BIN" -a "$ACL"
 }
 
@@ -155,7 +147,7 @@ bad_usage() {
 	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes send "$(request 4 1 @2 127.0.0.1 '')" expect '\0\x5a\0\0\0\0\0\0' \
 		2:accept 2:send down 2:shutdown expect down expect-eof send up shutdown 2:expect up 2:expect-eof \
 		-- "$BIN" -l none -a "$ACL"
-	"$TOOLS/peer" exec-pipes send "$(request 4 1 0 127.0.0.1 '')" expect "$rejected" expect-eof -- "$BIN" -l none -a "$ACL"
+	"$TOOLS/peer" exec-pipes send "$(request 4 1 0 127.0.0.1 '')" expect "$REJECTED" expect-eof -- "$BIN" -l none -a "$ACL"
 }
 
 @test "a file as input, a regular one as output" {
@@ -169,13 +161,13 @@ bad_usage() {
 
 @test "a broken or missing list: every line reported, 91, exit 2" {
 	printf 'permit\nfly from any\npermit from any\ndeny to 10.0.0.1/8\n' >"$ACL"
-	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp expect "$rejected" expect-eof expect-exit 2 -- "$BIN" -l stderr -a "$ACL"
+	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp expect "$REJECTED" expect-eof expect-exit 2 -- "$BIN" -l stderr -a "$ACL"
 	grep -q "^$ACL:1: " "$SCRATCH/log"
 	grep -q "^$ACL:2: " "$SCRATCH/log"
 	grep -q "^$ACL:4: " "$SCRATCH/log"
 	run -1 grep -q "^$ACL:3: " "$SCRATCH/log"
 	grep -q '^refuse src=127.0.0.1:[0-9]* code=91 reason=broken-list$' "$SCRATCH/log"
-	"$TOOLS/peer" exec-tcp expect "$rejected" expect-eof expect-exit 2 -- "$BIN" -l none -a "$SCRATCH/none"
+	"$TOOLS/peer" exec-tcp expect "$REJECTED" expect-eof expect-exit 2 -- "$BIN" -l none -a "$SCRATCH/none"
 }
 
 @test "a signal before the grant: 91, system, exit 1" {
@@ -184,7 +176,7 @@ bad_usage() {
 		rm -f "$SCRATCH/log"
 		# shellcheck disable=SC2086
 		"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\?\?\?\?\?\?' \
-			kill TERM expect "$rejected" expect-eof expect-exit 1 -- $launcher "$BIN" -l stderr -a "$ACL"
+			kill TERM expect "$REJECTED" expect-eof expect-exit 1 -- $launcher "$BIN" -l stderr -a "$ACL"
 		grep -q 'code=91 reason=system$' "$SCRATCH/log"
 	done
 }

@@ -2,14 +2,6 @@
 
 load helper
 
-bats_require_minimum_version 1.5.0
-
-teardown() {
-	stop_all
-}
-
-granted='\0\x5a\0\0\0\0\0\0'
-
 # dialogue STATUS MESSAGE OPTIONS WORD...: the program as client of endpoint 2, its user's side as endpoint 1
 dialogue() {
 	local status=$1 message=$2 options=$3
@@ -27,30 +19,30 @@ dialogue() {
 }
 
 @test "an address goes as SOCKS4, a name and IPv6 as SOCKS4A" {
-	dialogue 0 '' '-u alice 192.0.2.1 80' 2:expect "$(request 4 1 80 192.0.2.1 alice)" 2:send "$granted" \
+	dialogue 0 '' '-u alice 192.0.2.1 80' 2:expect "$(request 4 1 80 192.0.2.1 alice)" 2:send "$GRANTED" \
 		2:send down 2:close expect down expect-eof shutdown
 	dialogue 0 '' '-u alice example.org 443' 2:expect "$(request 4 1 443 0.0.0.1 alice example.org)" \
-		2:send "$granted" 2:close expect-eof shutdown
+		2:send "$GRANTED" 2:close expect-eof shutdown
 	dialogue 0 '' '-u alice 2001:db8::1 443' 2:expect "$(request 4 1 443 0.0.0.1 alice 2001:db8::1)" \
-		2:send "$granted" 2:close expect-eof shutdown
-	dialogue 0 '' '-u alice ::ffff:192.0.2.1 80' 2:expect "$(request 4 1 80 192.0.2.1 alice)" 2:send "$granted" \
+		2:send "$GRANTED" 2:close expect-eof shutdown
+	dialogue 0 '' '-u alice ::ffff:192.0.2.1 80' 2:expect "$(request 4 1 80 192.0.2.1 alice)" 2:send "$GRANTED" \
 		2:close expect-eof shutdown
-	dialogue 0 '' '-u alice -n localhost 80' 2:expect "$(request 4 1 80 127.0.0.1 alice)" 2:send "$granted" \
+	dialogue 0 '' '-u alice -n localhost 80' 2:expect "$(request 4 1 80 127.0.0.1 alice)" 2:send "$GRANTED" \
 		2:close expect-eof shutdown
-	dialogue 0 '' "192.0.2.1 http" 2:expect "$(request 4 1 80 192.0.2.1 "$(id -un)")" 2:send "$granted" \
+	dialogue 0 '' "192.0.2.1 http" 2:expect "$(request 4 1 80 192.0.2.1 "$(id -un)")" 2:send "$GRANTED" \
 		2:close expect-eof shutdown
 }
 
 @test "a proxy with an IPv6 address, in brackets with its port, and a link-local one" {
 	dialogue6() {
-		"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen "$1" exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" 2:send "$granted" \
+		"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen "$1" exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" 2:send "$GRANTED" \
 			2:close expect-eof shutdown -- "$BIN" -v "${@:3}" -c "$2" -u '' 192.0.2.1 80
 	}
 	dialogue6 '[::1]:0' '[::1]:@2'
 	require ip
 	{
 		declare -f dialogue6 request hex
-		declare -p granted SCRATCH TOOLS BIN
+		declare -p SCRATCH TOOLS BIN
 		printf '%s\n' 'ip link add left type veth peer right' 'ip link set left up' 'ip link set right up' \
 			'ip address add fe80::1/64 dev left nodad' 'ip address add fe80::2/64 dev right nodad' \
 			'dialogue6 "[fe80::1%left]:1080" "[fe80::1%right]"' \
@@ -63,18 +55,18 @@ dialogue() {
 
 @test "-u '' sends no USERID" {
 	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" \
-		2:send "$granted" 2:close expect-eof shutdown -- "$BIN" -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+		2:send "$GRANTED" 2:close expect-eof shutdown -- "$BIN" -c 127.0.0.1:@2 -u '' 192.0.2.1 80
 }
 
 @test "bytes glued to the reply reach stdout first, a reply in pieces is one" {
-	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send "${granted}banner" 2:send more 2:close expect bannermore expect-eof shutdown
-	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:trickle 5 "${granted}banner" 2:close expect banner expect-eof shutdown
+	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send "${GRANTED}banner" 2:send more 2:close expect bannermore expect-eof shutdown
+	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:trickle 5 "${GRANTED}banner" 2:close expect banner expect-eof shutdown
 }
 
 @test "stdin ends first; stdout closes first" {
-	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$granted" send last shutdown 2:expect last 2:expect-eof \
+	dialogue 0 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$GRANTED" send last shutdown 2:expect last 2:expect-eof \
 		2:send-random 1M 3 2:close expect-random 1M 3 expect-eof
-	"$TOOLS/peer" listen 127.0.0.1:0 accept send "$granted" skip 9 fill 1 100 expect-closed \
+	"$TOOLS/peer" listen 127.0.0.1:0 accept send "$GRANTED" skip 9 fill 1 100 expect-closed \
 		>"$SCRATCH/port" 2>"$SCRATCH/peer" 3>&- &
 	wait_for test -s "$SCRATCH/port"
 	mkfifo "$SCRATCH/quiet" # opened both ways, it neither gives a byte nor ends
@@ -193,19 +185,19 @@ dialogue() {
 
 @test "a signal needs no words, wherever it comes" {
 	dialogue 1 '' '-u alice 192.0.2.1 80' 2:skip 14 kill TERM 2:expect-closed expect-eof
-	dialogue 1 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$granted" send up 2:expect up kill TERM 2:expect-reset expect-eof
+	dialogue 1 '' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$GRANTED" send up 2:expect up kill TERM 2:expect-reset expect-eof
 	dialogue 1 '' '-B -u alice 192.0.2.1 80' 2:skip 14 kill HUP 2:expect-closed expect-eof
 }
 
 @test "a reset in mid-session is told" {
-	dialogue 1 'socks4-stdio: connection reset' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$granted" 2:send down expect down 2:reset \
+	dialogue 1 'socks4-stdio: connection reset' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$GRANTED" 2:send down expect down 2:reset \
 		expect-eof
-	dialogue 1 'socks4-stdio: connection reset' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$granted" shutdown 2:expect-eof \
+	dialogue 1 'socks4-stdio: connection reset' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$GRANTED" shutdown 2:expect-eof \
 		2:send down expect down 2:reset expect-eof
 }
 
 @test "the idle limit is told" {
-	dialogue 1 'nothing moved for 1 seconds' '-w idle=1 192.0.2.1 80' 2:send "$granted" 2:expect "$(request 4 1 80 192.0.2.1 "$(id -un)")" \
+	dialogue 1 'nothing moved for 1 seconds' '-w idle=1 192.0.2.1 80' 2:send "$GRANTED" 2:expect "$(request 4 1 80 192.0.2.1 "$(id -un)")" \
 		2:expect-closed
 }
 
@@ -215,7 +207,7 @@ dialogue() {
 		"$TOOLS/dnsd" 'proxy.test A 127.0.0.2' 'proxy.test A 127.0.0.3' 'proxy.test A 127.0.0.4' >/dev/null &
 		"$TOOLS/peer" listen-deaf 127.0.0.3:1080 wait-file "$SCRATCH/done" >"$SCRATCH/deaf" &
 		wait_for test -s "$SCRATCH/deaf"
-		"$TOOLS/peer" -t $((2 * SLOW)) 2:listen 127.0.0.4:1080 exec-pipes 2:accept 2:skip 9 2:send '$granted' 2:close expect-eof \\
+		"$TOOLS/peer" -t $((2 * SLOW)) 2:listen 127.0.0.4:1080 exec-pipes 2:accept 2:skip 9 2:send '$GRANTED' 2:close expect-eof \\
 			shutdown -- "$BIN" -c proxy.test -u '' 192.0.2.1 80
 		status=\$?
 		touch "$SCRATCH/done"
@@ -229,7 +221,7 @@ dialogue() {
 		2:send '\0\x5a\x12\x34\xc6\x33\x64\x09' pause 20 2:send '\0\x5a\0\x15\xc0\0\x02\x01listing' 2:close expect listing \
 		expect-eof shutdown
 	dialogue 0 'listening on 127.0.0.1:4660' '-B -u alice 192.0.2.1 21' 2:skip 14 2:send '\0\x5a\x12\x34\0\0\0\0' \
-		2:send "$granted" 2:close expect-eof shutdown
+		2:send "$GRANTED" 2:close expect-eof shutdown
 	rm -f "$SCRATCH/log"
 	"$TOOLS/peer" -t $((5 * SLOW)) -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
 		2:send '\0\x5b\0\0\0\0\0\0' expect-exit 91 -- "$BIN" -c 127.0.0.1:@2 -B -u '' 192.0.2.1 21
@@ -298,7 +290,7 @@ dialogue() {
 	exec 5<>"$SCRATCH/in" 6<>"$SCRATCH/out"
 	flags() { grep flags: "/proc/$$/fdinfo/$1"; }
 	before="$(flags 5) $(flags 6)"
-	"$TOOLS/peer" listen 127.0.0.1:0 accept skip 9 send "$granted" expect hello expect-closed >"$SCRATCH/port" 3>&- &
+	"$TOOLS/peer" listen 127.0.0.1:0 accept skip 9 send "$GRANTED" expect hello expect-closed >"$SCRATCH/port" 3>&- &
 	wait_for test -s "$SCRATCH/port"
 	"$BIN" -c "127.0.0.1:$(cat "$SCRATCH/port")" -u '' 192.0.2.1 80 <&5 >&6 3>&- &
 	pid=$!
@@ -313,6 +305,6 @@ dialogue() {
 
 @test "-F passes the connection and is gone" {
 	run -1 "$BIN" -c 127.0.0.1:1 -F 192.0.2.1 80 </dev/null
-	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send "$granted" expect-eof 2:expect-closed \
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send "$GRANTED" expect-eof 2:expect-closed \
 		expect-exit 1 -- "$BIN" -l none -F -c 127.0.0.1:@2 -u '' 192.0.2.1 80
 }

@@ -3,7 +3,6 @@
 # how busy the machine is. The builds are the static and the default one, whatever BIN is.
 # shellcheck disable=SC2030,SC2031 # each test's own PROGRAM
 
-bats_require_minimum_version 1.5.0
 load helper
 
 STATIC=${STATIC:-${TESTS%/*}/build/static/socks4-stdio}
@@ -14,10 +13,6 @@ setup() {
 	require "$STATIC" "$NOSANDBOX"
 	LIST=$SCRATCH/list
 	list 10
-}
-
-teardown() {
-	stop_all
 }
 
 # list LINES: of which the last permits, so that each is read and judged

@@ -3,7 +3,6 @@
 # as tests/trial.c judges it: served with every byte; refused with a code, a reason and an exit status that belong together; or cut
 # off with a reset (where there is none: exit status 1). The calls are counted in a session without a fault.
 
-bats_require_minimum_version 1.5.0
 load helper
 
 setup() {
@@ -17,10 +16,6 @@ setup() {
 		ASAN_OPTIONS+=:detect_leaks=0 # under strace none can be looked for
 		PRELOAD=(LD_PRELOAD="$TOOLS/fault.so")
 	fi
-}
-
-teardown() {
-	stop_all
 }
 
 # errors_of CALL: those of ENOMEM, EMFILE, EINTR, ECONNABORTED, EPIPE, ENOSPC, EAGAIN and the like that it may come to

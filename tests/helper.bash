@@ -7,8 +7,17 @@ BIN=$(realpath -m "${BIN:-${TESTS%/*}/socks4-stdio}")
 SCRATCH=${BATS_TEST_TMPDIR:-${BATS_FILE_TMPDIR:-${SCRATCH-}}}
 # How many times longer than by itself a session may take: tests/memcheck says more.
 SLOW=${SLOW:-1}
-export TESTS TOOLS BIN SCRATCH SLOW
+GRANTED='\0\x5a\0\0\0\0\0\0' REJECTED='\0\x5b\0\0\0\0\0\0'
+export TESTS TOOLS BIN SCRATCH SLOW GRANTED REJECTED
 umask 022
+
+! declare -F bats_require_minimum_version >/dev/null || bats_require_minimum_version 1.5.0
+
+# What every file wants that does not define its own.
+teardown() {
+	stop_all
+	hosts_down
+}
 
 declare -gA PIDS=() # of what `start` has started, by name; memory, so that a lab's process numbers never mix with ours
 declare -ga HOSTS=()

@@ -2,17 +2,11 @@
 # The tools of the suite themselves: they do what the other tests rely on, and they notice when it is not so.
 
 # shellcheck disable=SC2016,SC2154 # scripts for other shells stand in single quotes; bats sets stderr
-bats_require_minimum_version 1.5.0
 load helper
 
 setup() {
 	peer=$TOOLS/peer
 	cd "$SCRATCH" || return 1
-}
-
-teardown() {
-	stop_all
-	hosts_down
 }
 
 # peer_fails MESSAGE word...: status 1, and one line on stderr with the message

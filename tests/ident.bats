@@ -2,7 +2,6 @@
 # ident.c through the program: who is behind fd 0 (DESIGN.md section 3), and what a rule makes of it. identd's port is 113, so
 # that all but the local kinds run on a lab machine.
 
-bats_require_minimum_version 1.5.0
 load helper
 
 setup() {
@@ -10,10 +9,6 @@ setup() {
 	echo 'permit from any ident ask' >ask
 	echo 'permit from any ident require' >require
 	echo 'permit from any ident off' >off
-}
-
-teardown() {
-	stop_all
 }
 
 # in_lab FUNCTION...: run the last one on a lab machine; the others are what it calls

@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # make install and uninstall, and whether what is written about the installed program is true of it.
 
-bats_require_minimum_version 1.5.0
 load helper
 
 # The sources are built apart: another SYSCONFDIR must not touch the program under test.
@@ -14,10 +13,6 @@ setup_file() {
 setup() {
 	INSTALLED=$SCRATCH/root
 	cd "$TESTS/.." || return 1
-}
-
-teardown() {
-	stop_all
 }
 
 tree() {

@@ -2,8 +2,6 @@
 
 load helper
 
-bats_require_minimum_version 1.5.0
-
 setup() {
 	mkdir -p "$SCRATCH"
 	LIST=$SCRATCH/list
@@ -12,11 +10,6 @@ setup() {
 	echo 'permit from any to 127.0.0.1,::1,localhost port 1024-65535' >"$LIST"
 }
 
-teardown() {
-	stop_all
-}
-
-rejected='\0\x5b\0\0\0\0\0\0'
 box='( sandbox=none)?' # a build, or a kernel, without one says so
 secs='[0-9]+\.[0-9]{3}'
 
@@ -29,14 +22,14 @@ session() {
 
 # denied USERID NAME [OPTION...]: a request that the list refuses
 denied() {
-	"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 1 80 0.0.0.1 "$1" "$2")" expect "$rejected" \
+	"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 1 80 0.0.0.1 "$1" "$2")" expect "$REJECTED" \
 		expect-eof -- "$BIN" -a "$LIST" "${@:3}"
 }
 
 # broken [OPTION...]: a session whose list is not right
 broken() {
 	printf 'permit\nallow from any\n' >"$SCRATCH/broken"
-	"$TOOLS/peer" -2 "$LOG" exec-tcp expect "$rejected" expect-eof close expect-exit 2 -- \
+	"$TOOLS/peer" -2 "$LOG" exec-tcp expect "$REJECTED" expect-eof close expect-exit 2 -- \
 		"$BIN" -a "$SCRATCH/broken" "$@"
 }
 
@@ -55,7 +48,7 @@ logged() {
 in_lab() {
 	{
 		printf '. %q\nset -eu\n' "$TESTS/helper.bash"
-		declare -p rejected box secs
+		declare -p box secs
 		declare -f session denied broken logged syslog_up "$@"
 		printf '%s\n' "${!#}"
 	} >"$SCRATCH/inside"
@@ -94,7 +87,7 @@ syslog_up() {
 	denied alice example.org -l stderr
 	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user=alice name=example\.org rule=default code=91 reason=denied'
 	rm "$LOG"
-	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x02' shutdown expect "$rejected" expect-eof -- "$BIN" -a "$LIST" -l stderr
+	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x02' shutdown expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST" -l stderr
 	logged 'refuse cmd=bind src=127\.0\.0\.1:[0-9]+ code=91 reason=short-request'
 	rm "$LOG"
 	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x05' expect '\x05\xff' expect-eof -- "$BIN" -a "$LIST" -l stderr
@@ -102,7 +95,7 @@ syslog_up() {
 }
 
 @test "stderr: a USERID that has been read is shown, an empty one too" {
-	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x01\0\x50\0\0\0\x01\0nam' shutdown expect "$rejected" \
+	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x01\0\x50\0\0\0\x01\0nam' shutdown expect "$REJECTED" \
 		expect-eof -- "$BIN" -a "$LIST" -l stderr
 	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" code=91 reason=short-request'
 }
@@ -115,13 +108,13 @@ syslog_up() {
 
 @test "stderr: a mapped source is an IPv4 address" {
 	"$TOOLS/peer" -2 "$LOG" exec 'tcp=[::ffff:127.0.0.1]' same send "$(request 4 1 80 192.0.2.1 '')" \
-		expect "$rejected" expect-eof -- "$BIN" -a "$LIST" -l stderr
+		expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST" -l stderr
 	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" dst=192\.0\.2\.1:80 rule=default code=91 reason=denied'
 }
 
 @test "stderr: local sources, and via= of an ssh connection" {
 	export SSH_CONNECTION='192.0.2.7 51234 192.0.2.1 22'
-	"$TOOLS/peer" -2 "$LOG" exec-pipes send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- \
+	"$TOOLS/peer" -2 "$LOG" exec-pipes send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- \
 		"$BIN" -a "$LIST" -l stderr
 	logged 'refuse cmd=connect src=local via="192\.0\.2\.7 51234 192\.0\.2\.1 22" user=bob dst=192\.0\.2\.1:80 rule=default code=91 reason=denied'
 	rm "$LOG"
@@ -201,7 +194,7 @@ syslog_up() {
 	require strace
 	# LeakSanitizer and strace exclude each other
 	ASAN_OPTIONS=detect_leaks=0 strace -f -qq -e trace=write -e signal=none -o "$SCRATCH/trace" \
-		"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- \
+		"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- \
 		"$BIN" -a "$LIST" -l stderr
 	[ "$(grep -c 'write(2, ' "$SCRATCH/trace")" = 1 ]
 	grep -q 'write(2, "refuse .* = [0-9]*$' "$SCRATCH/trace"
@@ -226,13 +219,13 @@ syslog_up() {
 	logged 'refuse .* rule=default code=91 ms_request=[0-9]+ reason=denied'
 	rm "$LOG"
 	"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 2:close-listener send "$(request 4 1 @2 127.0.0.1 a)" \
-		expect "$rejected" expect-eof -- "$BIN" -a "$LIST" -v -l stderr
+		expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST" -v -l stderr
 	logged 'refuse .* code=91 ms_request=[0-9]+ ms_connect=[0-9]+ reason=connect-refused'
 }
 
 # bats test_tags=no-valgrind
 @test "ms_request is the time that the request took" {
-	"$TOOLS/peer" -2 "$LOG" exec-tcp pause 300 send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- \
+	"$TOOLS/peer" -2 "$LOG" exec-tcp pause 300 send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- \
 		"$BIN" -a "$LIST" -v -l stderr
 	spent=$(sed -n 's/.* ms_request=\([0-9]*\) .*/\1/p' "$LOG")
 	[ "$spent" -ge 100 ]
@@ -249,7 +242,7 @@ syslog_up() {
 }
 
 @test "an error's text stays one line, escaped" {
-	"$TOOLS/peer" -2 "$LOG" exec-tcp expect "$rejected" expect-eof close expect-exit 2 -- \
+	"$TOOLS/peer" -2 "$LOG" exec-tcp expect "$REJECTED" expect-eof close expect-exit 2 -- \
 		"$BIN" -a "$SCRATCH/"$'no\nsuch\x1b\xff' -l stderr
 	logged ".*/no\\\\x0asuch\\\\x1b\\\\xff.*" 'refuse .* reason=broken-list'
 }
@@ -292,7 +285,7 @@ syslog_up() {
 
 @test "the journal: a stream that is a pipe" {
 	# shellcheck disable=SC2016 # the inner shell has the pipe
-	JOURNAL_STREAM='' "$TOOLS/peer" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- \
+	JOURNAL_STREAM='' "$TOOLS/peer" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- \
 		bash -c 'JOURNAL_STREAM=$(stat -L -c %d:%i /dev/fd/2) exec "$@"' bash "$BIN" -a "$LIST" 2>&1 | cat >"$LOG"
 	logged '<5>refuse cmd=connect .* reason=denied'
 }
@@ -374,10 +367,10 @@ syslog_up() {
 @test "syslog takes the line when fd 2 is the client's" {
 	clients() {
 		syslog_up
-		"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$rejected" expect-eof -- "$BIN" -a "$LIST"
+		"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST"
 		wait_for grep -q 'user=bob .* reason=denied$' "$SCRATCH/syslog"
 		printf 'allow\n' >"$SCRATCH/broken"
-		"$TOOLS/peer" -e exec-tcp expect "$rejected" expect-eof close expect-exit 2 -- "$BIN" -a "$SCRATCH/broken"
+		"$TOOLS/peer" -e exec-tcp expect "$REJECTED" expect-eof close expect-exit 2 -- "$BIN" -a "$SCRATCH/broken"
 		wait_for grep -q 'reason=broken-list$' "$SCRATCH/syslog"
 		grep -q "$SCRATCH/broken:1: " "$SCRATCH/syslog"
 	}

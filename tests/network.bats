@@ -3,8 +3,6 @@
 
 load helper
 
-bats_require_minimum_version 1.5.0
-
 setup() {
 	local host
 	require_root
@@ -13,14 +11,7 @@ setup() {
 		hosts_up "$host"
 	done
 	echo 'permit from 10.1.0.0/24 to 10.2.0.2' >"$SCRATCH/acl"
-	granted='\0\x5a\0\0\0\0\0\0'
-	rejected='\0\x5b\0\0\0\0\0\0'
 	bound='\0\x5a\c3\x0a\x02\0\x01'
-}
-
-teardown() {
-	stop_all
-	hosts_down
 }
 
 # lines [OPTION...]: both lines, with these options of lossy
@@ -103,7 +94,7 @@ session() {
 	shift
 	play "$name-server" server listen 10.2.0.2:0 accept touch "$SCRATCH/$name-server.reached" "$@"
 	host=$(port_of "$name-server")
-	play "$name" client connect "10.1.0.2:$PORT" send "$(request 4 1 "$host" 10.2.0.2 "$name")" expect "$granted" \
+	play "$name" client connect "10.1.0.2:$PORT" send "$(request 4 1 "$host" 10.2.0.2 "$name")" expect "$GRANTED" \
 		touch "$SCRATCH/$name.reached" "${words[@]}"
 }
 
@@ -172,9 +163,9 @@ bad() {
 	reached silent silent-server loaded loaded-server
 	cut_off server
 	touch "$SCRATCH/go"
-	play late client connect "10.1.0.2:$PORT" send "$(request 4 1 80 10.2.0.2 late)" expect "$rejected" expect-eof close
+	play late client connect "10.1.0.2:$PORT" send "$(request 4 1 80 10.2.0.2 late)" expect "$REJECTED" expect-eof close
 	play bind client connect "10.1.0.2:$PORT" send "$(request 4 2 80 10.2.0.2 bind)" expect "$bound" \
-		expect "$rejected" expect-eof close
+		expect "$REJECTED" expect-eof close
 	played silent loaded late bind
 	ended silent idle 2 5
 	ended loaded idle 2 5

@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # proxy.c through the program: the PROXY header in front of a session, -P (DESIGN.md section 7).
 
-bats_require_minimum_version 1.5.0
 load helper
 
 SIGNATURE='\r\n\r\n\0\r\nQUIT\n'
@@ -11,10 +10,6 @@ setup() {
 	cat >list <<-'EOS'
 		permit connect from 192.0.2.1,2001:db8::1,127.0.0.1 to 127.0.0.1
 	EOS
-}
-
-teardown() {
-	stop_all
 }
 
 # session WORD...: a session with the listed peer 127.0.0.1; endpoint 2 listens as the destination, the log goes to ./log

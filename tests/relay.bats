@@ -2,16 +2,9 @@
 
 load helper
 
-bats_require_minimum_version 1.5.0
-
 setup() {
 	echo 'permit from any' >"$SCRATCH/acl"
 	idle_limit 20
-	granted='\0\x5a\0\0\0\0\0\0'
-}
-
-teardown() {
-	stop_all
 }
 
 idle_limit() {
@@ -22,7 +15,7 @@ idle_limit() {
 session() {
 	rm -f "$SCRATCH/log"
 	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec "$1" "$2" \
-		send "$(request 4 1 @2 127.0.0.1 '')" expect "$granted" 2:accept "${@:3}" -- "${PROGRAM[@]}" >"$SCRATCH/out"
+		send "$(request 4 1 @2 127.0.0.1 '')" expect "$GRANTED" 2:accept "${@:3}" -- "${PROGRAM[@]}" >"$SCRATCH/out"
 }
 
 # session_beside IN OUT WORD...: the same in the background, as `peer`. Where the words say `touch reached
@@ -33,7 +26,7 @@ session_beside() {
 	words=("${words[@]/#reached/$SCRATCH/reached}")
 	words=("${words[@]/#go/$SCRATCH/go}")
 	start peer "$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec "$1" "$2" \
-		send "$(request 4 1 @2 127.0.0.1 '')" expect "$granted" 2:accept "${words[@]}" -- "${PROGRAM[@]}"
+		send "$(request 4 1 @2 127.0.0.1 '')" expect "$GRANTED" 2:accept "${words[@]}" -- "${PROGRAM[@]}"
 }
 
 reached() {
@@ -113,9 +106,9 @@ tcp pipe'
 		accept sendfile "$SCRATCH/sent" shutdown read-to "$SCRATCH/up2" close
 	port=$(port_of server)
 	ask=$(request 4 1 "$port" 127.0.0.1 '')
-	"$TOOLS/peer" exec-tcp send "$ask" expect "$granted" sendfile "$SCRATCH/sent" shutdown \
+	"$TOOLS/peer" exec-tcp send "$ask" expect "$GRANTED" sendfile "$SCRATCH/sent" shutdown \
 		read-to "$SCRATCH/down" -- "${PROGRAM[@]}" 2>/dev/null
-	"$TOOLS/peer" exec-tcp send "$ask" expect "$granted" read-to "$SCRATCH/down2" sendfile "$SCRATCH/sent" \
+	"$TOOLS/peer" exec-tcp send "$ask" expect "$GRANTED" read-to "$SCRATCH/down2" sendfile "$SCRATCH/sent" \
 		shutdown -- "${PROGRAM[@]}" 2>/dev/null
 	status_of server
 	for file in up down up2 down2; do
@@ -133,7 +126,7 @@ tcp pipe'
 
 @test "bytes that come with the request are the first to arrive, and counted" {
 	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')early, " \
-		expect "$granted" 2:accept 2:expect 'early, ' send late 2:expect late shutdown 2:expect-eof 2:close \
+		expect "$GRANTED" 2:accept 2:expect 'early, ' send late 2:expect late shutdown 2:expect-eof 2:close \
 		expect-eof -- "${PROGRAM[@]}"
 	closed 'up=11 down=0 reason=eof'
 }
@@ -232,7 +225,7 @@ reset_behind() {
 @test "writing to a side that has closed is a reset to the writer" {
 	# endpoint 2 has heard the end already; what it then sends has no reader
 	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-unix send "$(request 4 1 @2 127.0.0.1 '')" \
-		expect "$granted" 2:accept send last close 2:expect last 2:expect-eof 2:send more expect-exit 0 \
+		expect "$GRANTED" 2:accept send last close 2:expect last 2:expect-eof 2:send more expect-exit 0 \
 		-- "${PROGRAM[@]}"
 	closed 'up=4 down=0 reason=reset'
 }
@@ -292,7 +285,7 @@ reset_behind() {
 	closed '.* reason=signal'
 	start server "$TOOLS/peer" listen 127.0.0.1:0 accept discard
 	port=$(port_of server)
-	run ! "$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 1 "$port" 127.0.0.1 '')" expect "$granted" \
+	run ! "$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 1 "$port" 127.0.0.1 '')" expect "$GRANTED" \
 		send-random 64M 1 kill TERM send-random 1024M 1 -- "${PROGRAM[@]}"
 	[[ $output == *'cannot send after'* ]]
 	run ! status_of server

@@ -2,24 +2,15 @@
 
 load helper
 
-bats_require_minimum_version 1.5.0
-
 setup() {
 	ACL=$SCRATCH/acl
 	echo 'permit from any' >"$ACL"
-}
-
-teardown() {
-	stop_all
 }
 
 # script WORD...: a peer on a TCP connection to the program, with a destination behind endpoint 2
 script() {
 	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 "$@" -- "$BIN" -l stderr -a "$ACL" -w request=1 >/dev/null
 }
-
-granted='\0\x5a\0\0\0\0\0\0'
-rejected='\0\x5b\0\0\0\0\0\0'
 
 # cut_everywhere BYTES: as \xHH or \p2 (two bytes, never cut within the word)
 cut_everywhere() {
@@ -29,7 +20,7 @@ cut_everywhere() {
 	[ "${#bytes[@]}" -gt 8 ]
 	for ((i = 1; i < ${#bytes[@]}; i++)); do
 		script exec-tcp send "$(printf %s "${bytes[@]:0:i}")" pause 3 \
-			send "$(printf %s "${bytes[@]:i}")" expect "$granted" 2:accept \
+			send "$(printf %s "${bytes[@]:i}")" expect "$GRANTED" 2:accept \
 			send hello 2:expect hello shutdown 2:expect-eof 2:close expect-eof || return 1
 	done
 }
@@ -47,25 +38,25 @@ cut_everywhere() {
 	wait_for test -s "$SCRATCH/port"
 	port=$(cat "$SCRATCH/port")
 	whole=$(request 4 1 "$port" 127.0.0.1 alice)
-	"$TOOLS/peer" exec-tcp send "${whole:0:12}" pause 5 send "${whole:12}" expect "$granted" \
+	"$TOOLS/peer" exec-tcp send "${whole:0:12}" pause 5 send "${whole:12}" expect "$GRANTED" \
 		expect-eof -- "$BIN" -l none -a "$ACL"
 	wait $!
 }
 
 @test "a request one byte at a time" {
-	script exec-tcp trickle 2 "$(request 4 1 @2 0.0.0.255 alice localhost)" expect "$granted" 2:accept \
+	script exec-tcp trickle 2 "$(request 4 1 @2 0.0.0.255 alice localhost)" expect "$GRANTED" 2:accept \
 		2:send x expect x 2:close expect-eof
 }
 
 @test "a request with the application's bytes in one segment" {
-	script exec-tcp send "$(request 4 1 @2 127.0.0.1 '')early" expect "$granted" 2:accept 2:expect early \
+	script exec-tcp send "$(request 4 1 @2 127.0.0.1 '')early" expect "$GRANTED" 2:accept 2:expect early \
 		shutdown 2:expect-eof 2:close expect-eof
 	grep -q 'up=5 down=0 ' "$SCRATCH/log"
 }
 
 @test "DSTIP 0.0.0.x with x zero has no name: what follows is not read as one" {
 	echo 'permit from any to 0.0.0.0' >"$ACL"
-	script exec-tcp send "$(request 4 1 80 0.0.0.0 alice localhost)" expect "$rejected" expect-eof
+	script exec-tcp send "$(request 4 1 80 0.0.0.0 alice localhost)" expect "$REJECTED" expect-eof
 	grep -q 'code=91 reason=bad-address$' "$SCRATCH/log"
 	run -1 grep -q name= "$SCRATCH/log"
 }
@@ -73,7 +64,7 @@ cut_everywhere() {
 @test "one byte short: 91 at the end of input" {
 	for whole in "$(request 4 1 @2 127.0.0.1 alice)" "$(request 4 1 @2 0.0.0.1 alice localhost)"; do
 		rm -f "$SCRATCH/log"
-		script exec-tcp send "${whole%\\x00}" shutdown expect "$rejected" expect-eof
+		script exec-tcp send "${whole%\\x00}" shutdown expect "$REJECTED" expect-eof
 		grep -q '^refuse cmd=connect src=127.0.0.1:.* code=91 reason=short-request$' "$SCRATCH/log"
 		[ "$(wc -l <"$SCRATCH/log")" = 1 ]
 	done
@@ -81,18 +72,18 @@ cut_everywhere() {
 
 @test "one byte short: 91 at the limit" {
 	whole=$(request 4 1 @2 127.0.0.1 alice)
-	script exec-tcp send "${whole%\\x00}" expect "$rejected" expect-eof
+	script exec-tcp send "${whole%\\x00}" expect "$REJECTED" expect-eof
 	grep -q '^refuse cmd=connect src=127.0.0.1:.* code=91 reason=request-timeout$' "$SCRATCH/log"
 }
 
 @test "the limit is one on the whole request" {
-	script exec-tcp trickle 250 "\x04\x01\x00\x50" expect "$rejected" expect-eof
+	script exec-tcp trickle 250 "\x04\x01\x00\x50" expect "$REJECTED" expect-eof
 	grep -q 'reason=request-timeout$' "$SCRATCH/log"
 }
 
 @test "no byte at all: 91 at the end of input and at the limit" {
-	script exec-tcp shutdown expect "$rejected" expect-eof
-	script exec-tcp expect "$rejected" expect-eof
+	script exec-tcp shutdown expect "$REJECTED" expect-eof
+	script exec-tcp expect "$REJECTED" expect-eof
 	grep -q '^refuse src=127.0.0.1:[0-9]* code=91 reason=short-request$' "$SCRATCH/log"
 	grep -q '^refuse src=127.0.0.1:[0-9]* code=91 reason=request-timeout$' "$SCRATCH/log"
 }
@@ -110,71 +101,71 @@ refused() {
 	long=$(printf 'u%.0s' {1..256})
 	refused bad-version '\x05\xff' '\x05\x01\x00'
 	grep -q ' code=255 ' "$SCRATCH/log"
-	refused bad-version "$rejected" 'GET / HTTP/1.0\r\n\r\n'
-	refused bad-version "$rejected" '\x00'
-	refused bad-command "$rejected" '\x04\x00'
-	refused bad-command "$rejected" '\x04\x03\x00\x50\x7f\x00\x00\x01\x00'
-	refused bad-command "$rejected" '\x04\xff'
-	refused too-long "$rejected" "$(request 4 1 80 127.0.0.1 "$long")"
-	refused too-long "$rejected" "$(request 4 1 80 0.0.0.1 alice "$long")"
-	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice '')"
-	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice .)"
-	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice localhost..)"
-	refused bad-name "$rejected" "$(request 4 1 80 0.0.0.1 alice 'loc\097lhost')"
-	refused resolve-failed "$rejected" "$(request 4 1 80 0.0.0.1 alice '127.0.0.1 .example.org')"
-	refused bad-address "$rejected" "$(request 4 1 80 0.0.0.0 alice)"
-	refused bad-port "$rejected" "$(request 4 1 0 127.0.0.1 alice)"
+	refused bad-version "$REJECTED" 'GET / HTTP/1.0\r\n\r\n'
+	refused bad-version "$REJECTED" '\x00'
+	refused bad-command "$REJECTED" '\x04\x00'
+	refused bad-command "$REJECTED" '\x04\x03\x00\x50\x7f\x00\x00\x01\x00'
+	refused bad-command "$REJECTED" '\x04\xff'
+	refused too-long "$REJECTED" "$(request 4 1 80 127.0.0.1 "$long")"
+	refused too-long "$REJECTED" "$(request 4 1 80 0.0.0.1 alice "$long")"
+	refused bad-name "$REJECTED" "$(request 4 1 80 0.0.0.1 alice '')"
+	refused bad-name "$REJECTED" "$(request 4 1 80 0.0.0.1 alice .)"
+	refused bad-name "$REJECTED" "$(request 4 1 80 0.0.0.1 alice localhost..)"
+	refused bad-name "$REJECTED" "$(request 4 1 80 0.0.0.1 alice 'loc\097lhost')"
+	refused resolve-failed "$REJECTED" "$(request 4 1 80 0.0.0.1 alice '127.0.0.1 .example.org')"
+	refused bad-address "$REJECTED" "$(request 4 1 80 0.0.0.0 alice)"
+	refused bad-port "$REJECTED" "$(request 4 1 0 127.0.0.1 alice)"
 	grep -q ' dst=127.0.0.1:0 ' "$SCRATCH/log"
-	refused bad-port "$rejected" "$(request 4 1 0 0.0.0.1 alice localhost)"
-	refused connect-refused "$rejected" "$(request 4 1 1 127.0.0.1 alice)"
+	refused bad-port "$REJECTED" "$(request 4 1 0 0.0.0.1 alice localhost)"
+	refused connect-refused "$REJECTED" "$(request 4 1 1 127.0.0.1 alice)"
 	echo 'deny from any' >"$ACL"
-	refused denied "$rejected" "$(request 4 1 @2 127.0.0.1 alice)"
+	refused denied "$REJECTED" "$(request 4 1 @2 127.0.0.1 alice)"
 }
 
 @test "a USERID and a name of 255 bytes are taken" {
 	long=$(printf 'u%.0s' {1..255})
-	script exec-tcp send "$(request 4 1 @2 127.0.0.1 "$long")" expect "$granted" 2:accept 2:close expect-eof
+	script exec-tcp send "$(request 4 1 @2 127.0.0.1 "$long")" expect "$GRANTED" 2:accept 2:close expect-eof
 	rm "$SCRATCH/log"
-	refused resolve-failed "$rejected" "$(request 4 1 80 0.0.0.1 "$long" "$long")"
+	refused resolve-failed "$REJECTED" "$(request 4 1 80 0.0.0.1 "$long" "$long")"
 	grep -q "user=$long name=$long code=91" "$SCRATCH/log"
 }
 
 @test "-n refuses names, and takes addresses" {
-	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 1 80 0.0.0.1 '' localhost)" expect "$rejected" \
+	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 1 80 0.0.0.1 '' localhost)" expect "$REJECTED" \
 		expect-eof -- "$BIN" -l stderr -a "$ACL" -n
 	grep -q 'name=localhost code=91 reason=names-refused$' "$SCRATCH/log"
-	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" expect "$granted" \
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" expect "$GRANTED" \
 		2:accept 2:close expect-eof -- "$BIN" -l none -a "$ACL" -n
 }
 
 @test "an IPv6 literal as a name" {
 	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen '[::1]:0' exec-tcp send "$(request 4 1 @2 0.0.0.1 '' ::1)" \
-		expect "$granted" 2:accept 2:close expect-eof -- "$BIN" -l stderr -a "$ACL"
+		expect "$GRANTED" 2:accept 2:close expect-eof -- "$BIN" -l stderr -a "$ACL"
 	grep -q '^open cmd=connect .* user="" dst=\[::1\]:[0-9]* rule=' "$SCRATCH/log"
-	refused connect-refused "$rejected" "$(request 4 1 1 0.0.0.1 '' ::ffff:127.0.0.1)"
+	refused connect-refused "$REJECTED" "$(request 4 1 1 0.0.0.1 '' ::ffff:127.0.0.1)"
 	grep -q ' dst=127.0.0.1:1 ' "$SCRATCH/log"
 }
 
 @test "unspecified literals are dropped, mapped ones too" {
 	for literal in 0.0.0.0 :: ::ffff:0.0.0.0; do
-		refused bad-address "$rejected" "$(request 4 1 80 0.0.0.1 '' "$literal")"
-		refused bad-address "$rejected" "$(request 4 2 80 0.0.0.1 '' "$literal")"
+		refused bad-address "$REJECTED" "$(request 4 1 80 0.0.0.1 '' "$literal")"
+		refused bad-address "$REJECTED" "$(request 4 2 80 0.0.0.1 '' "$literal")"
 	done
 }
 
 @test "the refusal survives bytes that the client still sends" {
 	echo 'deny from any' >"$ACL"
-	script exec-tcp send "$(request 4 1 80 127.0.0.1 '')" send-random 32K 1 expect "$rejected" expect-eof
+	script exec-tcp send "$(request 4 1 80 127.0.0.1 '')" send-random 32K 1 expect "$REJECTED" expect-eof
 }
 
 @test "a refused client that goes on sending is not listened to for long" {
 	echo 'deny from any' >"$ACL"
-	run -1 script exec-tcp send "$(request 4 1 80 127.0.0.1 '')" expect "$rejected" expect-eof send-random 16M 1
+	run -1 script exec-tcp send "$(request 4 1 80 127.0.0.1 '')" expect "$REJECTED" expect-eof send-random 16M 1
 	[[ $output == *'send-random: '*@(reset|Broken)* ]]
 }
 
 @test "a client that ends its input during CONNECT has only finished sending" {
-	script exec-tcp send "$(request 4 1 @2 127.0.0.1 '')bye" shutdown expect "$granted" 2:accept 2:expect bye \
+	script exec-tcp send "$(request 4 1 @2 127.0.0.1 '')bye" shutdown expect "$GRANTED" 2:accept 2:expect bye \
 		2:expect-eof 2:send answer 2:close expect answer expect-eof
 }
 
@@ -201,6 +192,6 @@ refused() {
 
 @test "a destination that never answers: 91 at the connect limit" {
 	"$TOOLS/peer" -t $((3 * SLOW)) -2 "$SCRATCH/log" 2:listen-deaf 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
-		expect "$rejected" expect-eof -- "$BIN" -l stderr -a "$ACL" -w connect=1 >/dev/null
+		expect "$REJECTED" expect-eof -- "$BIN" -l stderr -a "$ACL" -w connect=1 >/dev/null
 	grep -q ' code=91 reason=connect-timeout$' "$SCRATCH/log"
 }

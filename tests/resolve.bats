@@ -2,8 +2,6 @@
 
 load helper
 
-bats_require_minimum_version 1.5.0
-
 setup() {
 	LIST=$SCRATCH/list
 	LOG=$SCRATCH/log
@@ -12,14 +10,10 @@ setup() {
 	echo 'permit from any to any' >"$LIST"
 }
 
-granted='\0\x5a\0\0\0\0\0\0'
-rejected='\0\x5b\0\0\0\0\0\0'
-
 # in_lab FUNCTION...: the last one on a machine of its own; the others are what it calls
 in_lab() {
 	{
 		printf '. %q\nset -eu\n' "$TESTS/helper.bash"
-		declare -p granted rejected
 		declare -f names_up refused to_works reason phase nobody_left "$@"
 		printf '%s\n' "${!#}"
 	} >"$SCRATCH/inside"
@@ -39,14 +33,14 @@ names_up() {
 # refused CD PORT NAME [OPTION...]: a request that gets 91
 refused() {
 	rm -f "$LOG"
-	"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 "$1" "$2" 0.0.0.1 alice "$3")" expect "$rejected" expect-eof -- \
+	"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 "$1" "$2" 0.0.0.1 alice "$3")" expect "$REJECTED" expect-eof -- \
 		"$BIN" -a "$LIST" -l stderr "${@:4}"
 }
 
 # to_works NAME WORD...: CONNECT to port 8080 of the name ends at endpoint 2, after what the words have set up
 to_works() {
 	rm -f "$LOG"
-	"$TOOLS/peer" -2 "$LOG" "${@:2}" exec-tcp send "$(request 4 1 8080 0.0.0.1 alice "$1")" expect "$granted" 2:accept \
+	"$TOOLS/peer" -2 "$LOG" "${@:2}" exec-tcp send "$(request 4 1 8080 0.0.0.1 alice "$1")" expect "$GRANTED" 2:accept \
 		send ping 2:expect ping 2:send pong expect pong 2:close expect-eof -- "$BIN" -a "$LIST" -l stderr -v >/dev/null
 }
 
@@ -85,7 +79,7 @@ nobody_left() {
 		names_up 'two.test A 127.0.0.2' 'two.test A 127.0.0.4'
 		printf 'deny to 127.0.0.4\npermit from any to any\n' >"$LIST"
 		"$TOOLS/peer" -2 "$LOG" 2:listen 127.0.0.4:8080 exec-tcp send "$(request 4 1 8080 0.0.0.1 alice two.test)" \
-			expect "$rejected" expect-eof close expect-exit 0 2:expect-no-caller 100 -- "$BIN" -a "$LIST" -l stderr >/dev/null
+			expect "$REJECTED" expect-eof close expect-exit 0 2:expect-no-caller 100 -- "$BIN" -a "$LIST" -l stderr >/dev/null
 		reason connect-refused "dst=127\.0\.0\.2:8080 name=two\.test rule=$LIST:2 code=91"
 	}
 	in_lab uncalled
@@ -111,7 +105,7 @@ nobody_left() {
 		echo '40000 40003' >/proc/sys/net/ipv4/ip_local_port_range
 		for _ in {1..20}; do
 			rm -f "$LOG"
-			"$TOOLS/peer" -2 "$LOG" exec-pipes send "$(request 4 1 40002 127.0.0.1 alice)" expect "$rejected" expect-eof -- \
+			"$TOOLS/peer" -2 "$LOG" exec-pipes send "$(request 4 1 40002 127.0.0.1 alice)" expect "$REJECTED" expect-eof -- \
 				"$BIN" -a "$LIST" -l stderr
 			reason connect-refused 'dst=127\.0\.0\.1:40002'
 		done
@@ -140,7 +134,7 @@ nobody_left() {
 		names_up 'deaf.test A 127.0.0.2' 'deaf.test A 127.0.0.3'
 		local began=${EPOCHREALTIME/./} spent
 		"$TOOLS/peer" -2 "$LOG" 2:listen-deaf 127.0.0.2:8080 3:listen-deaf 127.0.0.3:8080 exec-tcp \
-			send "$(request 4 1 8080 0.0.0.1 alice deaf.test)" expect "$rejected" expect-eof -- \
+			send "$(request 4 1 8080 0.0.0.1 alice deaf.test)" expect "$REJECTED" expect-eof -- \
 			"$BIN" -a "$LIST" -l stderr -w connect=1 >/dev/null
 		spent=$((${EPOCHREALTIME/./} - began))
 		[ "$spent" -ge 1000000 ]
@@ -157,21 +151,21 @@ nobody_left() {
 		for options in '-4' '-b 127.0.0.9'; do
 			rm -f "$LOG"
 			# shellcheck disable=SC2086
-			"$TOOLS/peer" -2 "$LOG" $port exec-tcp send "$(request 4 1 8080 0.0.0.1 alice both.test)" expect "$granted" \
+			"$TOOLS/peer" -2 "$LOG" $port exec-tcp send "$(request 4 1 8080 0.0.0.1 alice both.test)" expect "$GRANTED" \
 				2:accept 2:close expect-eof -- "$BIN" -a "$LIST" -l stderr $options >/dev/null
 			grep -q '^open .* dst=127.0.0.5:8080 ' "$LOG"
 		done
 		for options in '-6' '-b ::1'; do
 			rm -f "$LOG"
 			# shellcheck disable=SC2086
-			"$TOOLS/peer" -2 "$LOG" $port exec-tcp send "$(request 4 1 8080 0.0.0.1 alice both.test)" expect "$granted" \
+			"$TOOLS/peer" -2 "$LOG" $port exec-tcp send "$(request 4 1 8080 0.0.0.1 alice both.test)" expect "$GRANTED" \
 				3:accept 3:close expect-eof -- "$BIN" -a "$LIST" -l stderr $options >/dev/null
 			grep -q '^open .* dst=\[::1\]:8080 ' "$LOG"
 		done
 		refused 1 8080 four.test -6
 		reason resolve-failed 'name=four\.test'
 		rm "$LOG"
-		"$TOOLS/peer" -2 "$LOG" 2:listen '[::1]:8080' exec-tcp send "$(request 4 1 8080 0.0.0.1 alice ::1)" expect "$rejected" \
+		"$TOOLS/peer" -2 "$LOG" 2:listen '[::1]:8080' exec-tcp send "$(request 4 1 8080 0.0.0.1 alice ::1)" expect "$REJECTED" \
 			expect-eof 2:expect-no-caller 50 -- "$BIN" -a "$LIST" -l stderr -b 127.0.0.9 >/dev/null
 		reason connect-unreachable 'dst=\[::1\]:8080'
 	}
@@ -203,7 +197,7 @@ nobody_left() {
 	leaving() {
 		names_up 'mute.test SILENT'
 		"$TOOLS/peer" -t $((3 * SLOW)) -2 "$LOG" exec-tcp send "$(request 4 2 8080 0.0.0.1 alice mute.test)" \
-			wait-file "$QUESTIONS" shutdown expect "$rejected" expect-eof expect-exit 0 -- "$BIN" -a "$LIST" -l stderr
+			wait-file "$QUESTIONS" shutdown expect "$REJECTED" expect-eof expect-exit 0 -- "$BIN" -a "$LIST" -l stderr
 		reason client-left 'cmd=bind .*name=mute\.test code=91'
 		nobody_left
 	}
@@ -243,7 +237,7 @@ nobody_left() {
 	slow() {
 		names_up 'late.test A 127.0.0.5' 'late.test DELAY 300'
 		"$TOOLS/peer" -2 "$LOG" 2:listen 127.0.0.5:8080 exec-tcp send "$(request 4 1 8080 0.0.0.1 alice late.test)early" \
-			shutdown expect "$granted" 2:accept 2:expect early 2:expect-eof 2:send late 2:close expect late expect-eof -- \
+			shutdown expect "$GRANTED" 2:accept 2:expect early 2:expect-eof 2:send late 2:close expect late expect-eof -- \
 			"$BIN" -a "$LIST" -l stderr -v >/dev/null
 		[ "$(phase resolve)" -ge 290 ]
 	}
@@ -275,7 +269,7 @@ nobody_left() {
 			rm -f "$LOG" "$QUESTIONS"
 			local began=${EPOCHREALTIME/./}
 			"$TOOLS/peer" 2:listen-deaf 127.0.0.2:8080 exec-tcp send "$(request 4 1 8080 0.0.0.1 alice "$name")" \
-				wait-file "$QUESTIONS" pause 100 kill TERM expect "$rejected" expect-eof close expect-exit 1 -- "$BIN" -a "$LIST" -l none >/dev/null
+				wait-file "$QUESTIONS" pause 100 kill TERM expect "$REJECTED" expect-eof close expect-exit 1 -- "$BIN" -a "$LIST" -l none >/dev/null
 			[ $((${EPOCHREALTIME/./} - began)) -lt $((3000000 * SLOW)) ]
 			nobody_left
 		done

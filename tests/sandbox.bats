@@ -3,7 +3,6 @@
 # builds under test are the default and the static one, whatever BIN is: those of sanitizers and the like have no sandbox.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2317 # scripts for other shells, each test's own PROGRAM, functions for the lab
 
-bats_require_minimum_version 1.5.0
 load helper
 
 setup() {
@@ -12,14 +11,9 @@ setup() {
 	[ -x "$TOOLS/trespass" ]
 }
 
-teardown() {
-	stop_all
-}
-
 STATIC=${TESTS%/*}/build/static/socks4-stdio # without musl-gcc there is none
 [ -x "$STATIC" ] || [ "${STRICT:-0}" = 1 ] || STATIC=
 BUILDS=${BUILDS:-"${TESTS%/*}/socks4-stdio $STATIC"}
-granted='\0\x5a\0\0\0\0\0\0'
 
 # each_build FUNCTION: with PROGRAM as its command line
 each_build() {
@@ -46,7 +40,7 @@ session() {
 	done
 	[ $# -eq 0 ] || shift
 	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
-		expect "$granted" 2:accept "${words[@]}" -- "${PROGRAM[@]}" "$@" >/dev/null
+		expect "$GRANTED" 2:accept "${words[@]}" -- "${PROGRAM[@]}" "$@" >/dev/null
 }
 
 goodbye=(shutdown 2:expect-eof 2:close expect-eof)
@@ -55,7 +49,7 @@ goodbye=(shutdown 2:expect-eof 2:close expect-eof)
 held() {
 	rm -f "$SCRATCH/up" "$SCRATCH/go"
 	start client bash -c 'exec "$@" 2>/dev/null' bash "$TOOLS/peer" 2:listen 127.0.0.1:0 exec-tcp \
-		send "$(request 4 1 @2 127.0.0.1 '')" expect "$granted" 2:accept send x 2:expect x touch "$SCRATCH/up" \
+		send "$(request 4 1 @2 127.0.0.1 '')" expect "$GRANTED" 2:accept send x 2:expect x touch "$SCRATCH/up" \
 		wait-file "$SCRATCH/go" send y 2:expect y 2:send z expect z "${goodbye[@]}" -- "${PROGRAM[@]}" "$@"
 	wait_for test -e "$SCRATCH/up"
 	PROCESS=$(pgrep -P "${PIDS[client]}")
@@ -91,7 +85,7 @@ descriptors() {
 in_lab() {
 	{
 		printf '. %q\nset -eE\ntrap %q ERR\n' "$TESTS/helper.bash" "echo failed: \$BASH_COMMAND >&2"
-		declare -p LIST BUILDS granted goodbye
+		declare -p LIST BUILDS goodbye
 		declare -f each_build everywhere held go limit_of limited state descriptors syslog_up syslog_down "$@"
 		printf '%s\n' "${!#}"
 	} >"$SCRATCH/inside"
@@ -138,7 +132,7 @@ syslog_down() {
 		local end=(send x 2:expect x shutdown 2:expect-eof 2:close expect-eof expect-exit 0)
 		[ "$SANDBOX_TEST" = socket ] || end=(2:expect-reset expect-exit 159)
 		"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 me)" \
-			2:send "$granted" "${end[@]}" -- "${PROGRAM[@]}" -l none -u me -c 127.0.0.1:@2 192.0.2.1 80 >/dev/null
+			2:send "$GRANTED" "${end[@]}" -- "${PROGRAM[@]}" -l none -u me -c 127.0.0.1:@2 192.0.2.1 80 >/dev/null
 	done
 }
 
@@ -201,7 +195,7 @@ files() {
 	status_of server
 	status_of reader
 	[ "$2" = fifo ] || cp "$SCRATCH/out" "$SCRATCH/reader.out"
-	printf %b "${granted}helloworld" | cmp - "$SCRATCH/reader.out"
+	printf %b "${GRANTED}helloworld" | cmp - "$SCRATCH/reader.out"
 	[ "$3" != file ] || grep -q '^close .* down=10 .* reason=eof$' "$SCRATCH/errors"
 }
 
@@ -261,7 +255,7 @@ files() {
 	scoped() {
 		rm -f "$SCRATCH/log"
 		"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec 'tcp=[fe80::1%lo]' same \
-			send "$(request 4 1 @2 127.0.0.1 '')" expect "$granted" 2:accept "${goodbye[@]}" \
+			send "$(request 4 1 @2 127.0.0.1 '')" expect "$GRANTED" 2:accept "${goodbye[@]}" \
 			-- "${PROGRAM[@]}" -l stderr >/dev/null
 		grep -q '^open cmd=connect src=\[fe80::1%lo\]:' "$SCRATCH/log"
 		grep -q '^close cmd=connect src=\[fe80::1%lo\]:.* reason=eof$' "$SCRATCH/log"

@@ -6,10 +6,6 @@ setup() {
 	echo 'permit from 127.0.0.1' >"$SCRATCH/list" # whatever list this machine has
 }
 
-teardown() {
-	stop_all
-}
-
 # A web server of one page, which is file $1.
 web_up() {
 	start web "$TOOLS/serve" 0 bash -c 'while read -r line && [ "$line" != $'"'\\r'"' ]; do :; done
