@@ -151,6 +151,7 @@ decode_request(struct session *s)
 		s->record.command = s->request.command == SOCKS4_BIND ? "bind" : "connect";
 	s->record.userid = s->request.userid;
 	s->record.name = s->request.name;
+	s->record.port = s->request.addressed ? &s->request.port : NULL;
 	return reason;
 }
 

@@ -134,6 +134,7 @@ make_request(struct client *c)
 	c->request.command = options->bind ? SOCKS4_BIND : SOCKS4_CONNECT;
 	c->record.command = options->bind ? "bind" : "connect";
 	c->request.port = options->port;
+	c->record.port = &c->request.port;
 	if (find_userid(c) != 0)
 		return LOST;
 	if (address_parse(host, &address) == 0 && address.family == AF_INET) {

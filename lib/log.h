@@ -20,6 +20,7 @@ struct log_record {
 	const char *ident;
 	const struct endpoint *destination;
 	const char *name;
+	const unsigned *port; /* that was asked for; shown if there is no destination */
 	const char *rule; /* its list, or what stands for it */
 	unsigned line;	  /* in the list; 0: none */
 	bool no_sandbox;  /* the open line says sandbox=none */

@@ -148,6 +148,8 @@ logline_put(struct text *line, const struct logline_event *event, bool phases, s
 	put_value(line, "ident", record->ident, most);
 	put_endpoint(line, "dst", record->destination);
 	put_value(line, "name", record->name, most);
+	if (record->destination == NULL && record->port != NULL)
+		put_number(line, "port", *record->port);
 	put_rule(line, record, rule_most);
 	if (event->totals != NULL)
 		put_totals(line, event->totals);

@@ -40,6 +40,7 @@ socks4_decode_request(
 		return REASON_MORE;
 	request->port = (unsigned)(bytes[AT_PORT] << 8 | bytes[AT_PORT + 1]);
 	memcpy(request->dstip, bytes + AT_DSTIP, sizeof request->dstip);
+	request->addressed = true;
 	status = field(bytes, length, &offset, &request->userid);
 	if (status != REASON_NONE)
 		return status;

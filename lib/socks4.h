@@ -4,6 +4,7 @@
 #ifndef SOCKS4_H
 #define SOCKS4_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/reason.h"
@@ -24,6 +25,7 @@ enum {
 
 struct socks4_request {
 	unsigned char command;
+	bool addressed;		/* port and dstip are known */
 	unsigned port;		/* DSTPORT, host byte order */
 	unsigned char dstip[4]; /* network order; 0.0.0.x with x not 0 where name is set */
 	const char *userid;	/* both are NUL-terminated and point into the decoded bytes */

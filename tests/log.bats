@@ -85,7 +85,7 @@ syslog_up() {
 
 @test "stderr: a refusal, with the keys that are known" {
 	denied alice example.org -l stderr
-	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user=alice name=example\.org rule=default code=91 reason=denied'
+	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user=alice name=example\.org port=80 rule=default code=91 reason=denied'
 	rm "$LOG"
 	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x02' shutdown expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST" -l stderr
 	logged 'refuse cmd=bind src=127\.0\.0\.1:[0-9]+ code=91 reason=short-request'
@@ -97,7 +97,25 @@ syslog_up() {
 @test "stderr: a USERID that has been read is shown, an empty one too" {
 	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x01\0\x50\0\0\0\x01\0nam' shutdown expect "$REJECTED" \
 		expect-eof -- "$BIN" -a "$LIST" -l stderr
-	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" code=91 reason=short-request'
+	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" port=80 code=91 reason=short-request'
+}
+
+@test "port= of a request whose destination is not known, after name= or in its place" {
+	while read -r line; do
+		IFS='|' read -r bytes text <<<"$line"
+		rm -f "$LOG"
+		"$TOOLS/peer" -2 "$LOG" exec-tcp send "$bytes" shutdown expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST" -l stderr
+		logged "refuse cmd=[a-z]* src=127\.0\.0\.1:[0-9]+ $text"
+	done <<-'EOT'
+		\x04\x01\0|code=91 reason=short-request
+		\x04\x01\x01\xbb\0\0\0\x01|port=443 code=91 reason=short-request
+		\x04\x01\x01\xbb\0\0\0\x01al|port=443 code=91 reason=short-request
+		\x04\x01\x01\xbb\0\0\0\x01al\0na|user=al port=443 code=91 reason=short-request
+		\x04\x01\x01\xbb\0\0\0\x01al\0a.test\0|user=al name=a\.test port=443 rule=default code=91 reason=denied
+		\x04\x02\x01\xbb\0\0\0\x01al\0a.test\0|user=al name=a\.test port=443 rule=default code=91 reason=denied
+		\x04\x01\x01\xbb\0\0\0\0al\0|user=al dst=0\.0\.0\.0:443 code=91 reason=bad-address
+		\x04\x01\x01\xbb\xc0\0\x02\x01al\0|user=al dst=192\.0\.2\.1:443 rule=default code=91 reason=denied
+	EOT
 }
 
 @test "stderr: IPv6 addresses stand in brackets" {
@@ -128,14 +146,14 @@ syslog_up() {
 		value=${value%.}
 		rm -f "$LOG"
 		denied "$value" a -l stderr
-		[[ $(cat "$LOG") == *" user=$text name=a rule=default code=91 reason=denied" ]] ||
+		[[ $(cat "$LOG") == *" user=$text name=a port=80 rule=default code=91 reason=denied" ]] ||
 			fail "$bytes as USERID: $(cat "$LOG")"
 		[ "$(wc -l <"$LOG")" = 1 ]
 		[ -n "$value" ] || continue
 		rm "$LOG"
 		denied u "$value" -l stderr
-		verdict='rule=default code=91 reason=denied'
-		[[ $value != *\\* ]] || verdict='code=91 reason=bad-name'
+		verdict='port=80 rule=default code=91 reason=denied'
+		[[ $value != *\\* ]] || verdict='port=80 code=91 reason=bad-name'
 		[[ $(cat "$LOG") == *" user=u name=$text $verdict" ]] ||
 			fail "$bytes as name: $(cat "$LOG")"
 		[ "$(wc -l <"$LOG")" = 1 ]
@@ -166,7 +184,7 @@ syslog_up() {
 	denied "$long" "${long//?/$'\xff'}" -l stderr
 	one=$(printf '\\\\x01%.0s' {1..255})
 	other=$(printf '\\\\xff%.0s' {1..255})
-	logged "refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user=\"$one\" name=\"$other\" rule=default code=91 reason=denied"
+	logged "refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user=\"$one\" name=\"$other\" port=80 rule=default code=91 reason=denied"
 }
 
 @test "a long path of a list is shown whole" {
@@ -335,7 +353,7 @@ syslog_up() {
 		long=$(printf '\x01%.0s' {1..255})
 		denied "$long" "${long//?/$'\xff'}" -v
 		wait_for test -s "$SCRATCH/syslog"
-		grep -Eq 'user="(\\x01){64,255}(\.\.\.)?" name="(\\xff){64,255}(\.\.\.)?" rule=default code=91 ms_request=[0-9]+ reason=denied$' \
+		grep -Eq 'user="(\\x01){64,255}(\.\.\.)?" name="(\\xff){64,255}(\.\.\.)?" port=80 rule=default code=91 ms_request=[0-9]+ reason=denied$' \
 			"$SCRATCH/syslog" || fail "$(cat "$SCRATCH/syslog")"
 	}
 	in_lab longest
@@ -347,7 +365,7 @@ syslog_up() {
 		denied $'a\n<0>open \xff%s%n"\\' $'\x1b]0;x\x07'
 		wait_for test -s "$SCRATCH/syslog"
 		# the file shows what is raw in a datagram as logd's own escapes; ours has none raw
-		grep -Eq 'user="a\\x0a<0>open \\xff%s%n\\x22\\x5c" name="\\x1b]0;x\\x07" rule=default code=91 reason=denied$' \
+		grep -Eq 'user="a\\x0a<0>open \\xff%s%n\\x22\\x5c" name="\\x1b]0;x\\x07" port=80 rule=default code=91 reason=denied$' \
 			"$SCRATCH/syslog" || fail "$(cat "$SCRATCH/syslog")"
 		[ "$(wc -l <"$SCRATCH/syslog")" = 1 ]
 	}

@@ -127,13 +127,13 @@ refused() {
 	script exec-tcp send "$(request 4 1 @2 127.0.0.1 "$long")" expect "$GRANTED" 2:accept 2:close expect-eof
 	rm "$SCRATCH/log"
 	refused resolve-failed "$REJECTED" "$(request 4 1 80 0.0.0.1 "$long" "$long")"
-	grep -q "user=$long name=$long code=91" "$SCRATCH/log"
+	grep -q "user=$long name=$long port=[0-9]* code=91" "$SCRATCH/log"
 }
 
 @test "-n refuses names, and takes addresses" {
 	"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 1 80 0.0.0.1 '' localhost)" expect "$REJECTED" \
 		expect-eof -- "$BIN" -l stderr -a "$ACL" -n
-	grep -q 'name=localhost code=91 reason=names-refused$' "$SCRATCH/log"
+	grep -q 'name=localhost port=[0-9]* code=91 reason=names-refused$' "$SCRATCH/log"
 	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" expect "$GRANTED" \
 		2:accept 2:close expect-eof -- "$BIN" -l none -a "$ACL" -n
 }

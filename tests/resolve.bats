@@ -185,7 +185,7 @@ nobody_left() {
 			spent=$((${EPOCHREALTIME/./} - began))
 			[ "$spent" -ge 1000000 ]
 			[ "$spent" -lt $((3000000 * SLOW)) ] || fail "took $spent microseconds"
-			reason resolve-timeout 'name=mute\.test code=91'
+			reason resolve-timeout 'name=mute\.test port=8080 code=91'
 			nobody_left
 		done
 		[ -s "$QUESTIONS" ]
@@ -198,7 +198,7 @@ nobody_left() {
 		names_up 'mute.test SILENT'
 		"$TOOLS/peer" -t $((3 * SLOW)) -2 "$LOG" exec-tcp send "$(request 4 2 8080 0.0.0.1 alice mute.test)" \
 			wait-file "$QUESTIONS" shutdown expect "$REJECTED" expect-eof expect-exit 0 -- "$BIN" -a "$LIST" -l stderr
-		reason client-left 'cmd=bind .*name=mute\.test code=91'
+		reason client-left 'cmd=bind .*name=mute\.test port=8080 code=91'
 		nobody_left
 	}
 	in_lab leaving
@@ -298,12 +298,12 @@ nobody_left() {
 			printf '%s\npermit from 192.0.2.1\n' "$rule" >"$LIST"
 			case $rule in deny*) printf '%s\npermit from any\n' "$rule" >"$LIST" ;; esac
 			refused 1 8080 a.test
-			reason denied 'name=a\.test rule=[^ ]* code=91'
+			reason denied 'name=a\.test port=8080 rule=[^ ]* code=91'
 			[ ! -s "$QUESTIONS" ] || fail "looked up for: $rule"
 		done
 		echo 'permit from any' >"$LIST"
 		refused 1 8080 a.test -n
-		reason names-refused 'name=a\.test code=91'
+		reason names-refused 'name=a\.test port=8080 code=91'
 		refused 1 0 a.test
 		reason bad-port
 		[ ! -s "$QUESTIONS" ] || fail "looked up: $(cat "$QUESTIONS")"
