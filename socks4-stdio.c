@@ -565,13 +565,6 @@ serve(const struct options *options, struct net_file *standard)
 	return reason == REASON_NONE ? relay(&s) : refuse(&s, reason);
 }
 
-static void
-stop(int number)
-{
-	(void)number;
-	net_stop();
-}
-
 /* inetd hands SIGPIPE back to its default; a write tells it better. What nohup(1), or a shell for
  * its background, has us ignore stays so. */
 static void
@@ -586,7 +579,7 @@ catch_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL); /* what the launcher blocks is its affair */
 	memset(&action, 0, sizeof action);
 	sigemptyset(&action.sa_mask);
-	action.sa_handler = stop;
+	action.sa_handler = net_stop;
 	for (i = 0; i < sizeof stopping / sizeof *stopping; i++) {
 		sigaction(stopping[i], &action, &before);
 		if ((stopping[i] == SIGHUP || stopping[i] == SIGINT) &&
@@ -649,6 +642,7 @@ usage(const char *problem, bool to_client)
 
 	if (to_client && !isatty(ERRORS)) {
 		log_start(LOG_TO_SYSLOG, false, false);
+		log_hurry();
 		log_error(problem);
 		return 2;
 	}
@@ -692,5 +686,6 @@ main(int argc, char **argv)
 		break;
 	}
 	log_start(options.log, options.quiet, options.verbose);
+	log_hurry();
 	return serve(&options, standard);
 }

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +16,6 @@
 #include "lib/net.h"
 #include "lib/text.h"
 
-#ifndef PIPE_BUF /* where it depends on the file */
-#define PIPE_BUF _POSIX_PIPE_BUF
-#endif
 #ifndef _PATH_LOG
 #define _PATH_LOG "/dev/log"
 #endif
@@ -28,7 +24,7 @@ enum {
 	/* Four values and a rule, each byte escaped; the rest is short. No end is ever cut. */
 	LINE_MOST = 4 * 4 * LOGLINE_VALUE + 4 * LOGLINE_RULE + 2048,
 	LINE_USUAL = 1024, /* only a longer one takes that much memory */
-	STALL = 1,	   /* seconds that a line waits for a reader who is stuck */
+	STALL = 1000,	   /* milliseconds for a reader who is stuck */
 	SYSLOG_MOST = 960  /* RFC 3164 section 4.1: 1024, to which time and host are added */
 };
 
@@ -37,7 +33,11 @@ static bool journal; /* standard error is the journal stream */
 static bool quiet, verbose;
 static unsigned long long pid;
 static int syslogd = -1; /* connected to it */
+static bool by_stream;	 /* not by datagrams */
 static bool confined;	 /* by the sandbox */
+static bool torn;	 /* the last line on standard error has no end */
+static bool in_a_hurry;
+static int64_t patience = STALL; /* what is left of it */
 
 /* True where fd 2 is the stream that systemd says it has connected to the journal. */
 static bool
@@ -72,26 +72,64 @@ log_start(enum log_place where, bool only_errors, bool phases)
 		pid = (unsigned long long)getpid(); /* while we may ask */
 }
 
-/* Connects to syslogd, anew where it was connected before; not in the sandbox, where some systems
- * would end us for the try. */
+void
+log_hurry(void)
+{
+	in_a_hurry = true;
+}
+
+/* A signal ends all waiting, too, but a last line may need some. */
+static int64_t
+wait_until(int64_t now)
+{
+	return in_a_hurry || net_stopped() ? now + patience : NET_FOREVER;
+}
+
+static void
+spend(int64_t start)
+{
+	int64_t left = patience - (net_now() - start);
+
+	patience = left > 0 ? left : 0;
+}
+
+static int
+connect_syslogd(int type)
+{
+	const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = _PATH_LOG };
+	int64_t start = net_now();
+	int fd = socket(AF_UNIX, type, 0), failed;
+
+	if (fd == -1)
+		return -1;
+	if (type == SOCK_STREAM) /* whose listener may be busy */
+		net_interrupt(wait_until(start));
+	failed = connect(fd, (const struct sockaddr *)&address, sizeof address);
+	net_wait_freely();
+	spend(start);
+	return failed || fcntl(fd, F_SETFL, O_NONBLOCK) == -1 ? net_give_up(fd) : fd;
+}
+
+static void
+leave_syslogd(void)
+{
+	if (syslogd != -1)
+		close(syslogd);
+	syslogd = -1;
+}
+
+/* Connects to syslogd, by datagrams or by a stream, as syslog(3); not in the sandbox, where some
+ * systems would end us for the try. */
 static bool
 reach_syslogd(void)
 {
-	const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = _PATH_LOG };
-
 	if (confined)
 		return false;
-	if (syslogd != -1)
-		close(syslogd);
-	syslogd = socket(AF_UNIX, SOCK_DGRAM, 0);
-	if (syslogd == -1)
-		return false;
-	if (fcntl(syslogd, F_SETFL, O_NONBLOCK) == 0 &&
-	    connect(syslogd, (const struct sockaddr *)&address, sizeof address) == 0)
-		return true;
-	close(syslogd);
-	syslogd = -1;
-	return false;
+	syslogd = connect_syslogd(SOCK_DGRAM);
+	by_stream = syslogd == -1 && errno == EPROTOTYPE;
+	if (by_stream)
+		syslogd = connect_syslogd(SOCK_STREAM);
+	return syslogd != -1;
 }
 
 static void
@@ -118,6 +156,7 @@ static void
 begin(struct text *line, int priority)
 {
 	text_start(line, line->bytes, line->size);
+	text_put(line, torn ? "\n" : "");
 	if (place == LOG_TO_SYSLOG)
 		priority |= LOG_DAEMON;
 	else if (!journal)
@@ -140,54 +179,81 @@ compose(struct text *line, int priority, const struct logline_event *event, size
 	logline_put(line, event, verbose, most, rule_most);
 }
 
-/* Writes the line in pieces of at most that size, each when there is room for it, as long as the
- * deadline lets it. -1 with errno where a write failed. */
-static int
-write_line(int fd, const struct text *line, size_t most)
+/* Writes as much as the patience lets it: bytes written, or -1 with errno. */
+static ssize_t
+write_patiently(int fd, const char *bytes, size_t length)
 {
 	struct pollfd polled = { .fd = fd, .events = POLLOUT };
-	int64_t deadline = net_deadline(STALL);
-	size_t done = 0, size;
+	int64_t deadline = wait_until(net_now());
+	size_t done = 0;
 	ssize_t count;
 	int ready;
 
-	while (done < line->length) {
+	while (done < length) {
 		ready = poll(&polled, 1, net_timeout(deadline));
-		if (ready == 0)
-			return 0;
-		if (ready == -1)
-			continue;
-		size = line->length - done < most ? line->length - done : most;
-		count = write(fd, line->bytes + done, size);
-		if (count >= 0)
+		if (ready == -1 && errno != EINTR)
+			polled.events = 0; /* so it can only be tried */
+		count = ready > 0 || polled.events == 0 ? write(fd, bytes + done, length - done)
+							: ready;
+		if (count > 0)
 			done += (size_t)count;
-		else if ((errno != EINTR && errno != EAGAIN) || net_now() >= deadline)
+		else if (count == -1 && errno != EINTR && (errno != EAGAIN || polled.events == 0))
 			return -1;
+		else if (net_now() >= deadline)
+			break;
+		else if (deadline == NET_FOREVER)
+			deadline = wait_until(net_now()); /* a signal may have come */
 	}
-	return 0;
+	return (ssize_t)done;
+}
+
+static ssize_t
+write_line(int fd, const char *bytes, size_t length)
+{
+	int64_t start = net_now();
+	ssize_t written;
+
+	/* What poll(2) calls writable may have no room any more: others share it. */
+	if (fd == STDERR_FILENO)
+		net_interrupt(wait_until(start));
+	written = write_patiently(fd, bytes, length);
+	net_wait_freely();
+	spend(start);
+	return written;
 }
 
 /* Not by syslog(3), which knows no limit and waits for ever for a syslogd that is stuck. */
 static void
 send_to_syslogd(const struct text *line)
 {
-	if (syslogd == -1 && !reach_syslogd())
-		return;
-	if (write_line(syslogd, line, line->length) == -1 && reach_syslogd())
-		(void)write_line(syslogd, line, line->length);
+	size_t length;
+	ssize_t written = -1;
+	int tries;
+
+	for (tries = 0; tries < 2 && written == -1; tries++) {
+		if (syslogd == -1 && !reach_syslogd())
+			return;
+		length = line->length + by_stream; /* a NUL ends each line there */
+		written = write_line(syslogd, line->bytes, length);
+		/* No other line may go on where this one broke off. */
+		if (written != 0 && written != (ssize_t)length)
+			leave_syslogd();
+	}
 }
 
-/* Whole lines, so that those of many sessions do not mix. For more than PIPE_BUF bytes poll(2)
- * promises nothing of a pipe, and write(2) would wait for a reader who is stuck. */
+/* Whole lines, each in one write, so that those of many sessions do not mix. */
 static void
 emit(struct text *line)
 {
+	ssize_t written;
+
 	if (place == LOG_TO_SYSLOG) {
 		send_to_syslogd(line);
 		return;
 	}
 	line->bytes[line->length++] = '\n'; /* in place of the NUL */
-	(void)write_line(2, line, PIPE_BUF);
+	written = write_line(STDERR_FILENO, line->bytes, line->length);
+	torn = (torn && written <= 0) || (written > 0 && (size_t)written < line->length);
 }
 
 static bool

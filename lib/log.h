@@ -21,9 +21,9 @@ struct log_record {
 	const struct endpoint *destination;
 	const char *name;
 	const unsigned *port; /* that was asked for; shown if there is no destination */
-	const char *rule; /* its list, or what stands for it */
-	unsigned line;	  /* in the list; 0: none */
-	bool no_sandbox;  /* the open line says sandbox=none */
+	const char *rule;     /* its list, or what stands for it */
+	unsigned line;	      /* in the list; 0: none */
+	bool no_sandbox;      /* the open line says sandbox=none */
 	long long ms_request, ms_ident, ms_resolve, ms_connect;
 };
 
@@ -36,6 +36,10 @@ struct log_totals {
  * systemd's journal stream (JOURNAL_STREAM). quiet: errors only; verbose: the phases' times too.
  * Nothing is opened before the first line. */
 void log_start(enum log_place place, bool quiet, bool verbose);
+
+/* All lines together wait one second at most for a reader who is stuck; then what cannot be written
+ * at once is dropped. Without it they wait until a signal ends the program. */
+void log_hurry(void);
 
 /* Gets now what the record's lines need later: syslog, the names of interfaces (the sandbox comes
  * next). */

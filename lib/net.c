@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/types.h>
 
 #include <errno.h>
@@ -24,7 +25,8 @@
 #define PIPE_BUF _POSIX_PIPE_BUF
 #endif
 
-static volatile sig_atomic_t stopped;
+static volatile sig_atomic_t stopped, interrupting;
+static struct itimerval launchers; /* an alarm that was set before ours */
 
 struct net_file
 net_look(int fd)
@@ -97,10 +99,37 @@ net_timeout(int64_t deadline)
 }
 
 void
-net_stop(void)
+net_stop(int number)
 {
+	if (number == SIGALRM && interrupting)
+		return;
 	stopped = 1;
-	alarm(1);
+	if (!interrupting)
+		alarm(1);
+}
+
+void
+net_interrupt(int64_t deadline)
+{
+	int left = net_timeout(deadline) > 0 ? net_timeout(deadline) : 1;
+	/* Again and again, since it may fire before the call that it is for. */
+	struct itimerval timer = { { 0, 10000 }, { left / 1000, left % 1000 * 1000 } };
+
+	if (deadline == NET_FOREVER)
+		return;
+	interrupting = 1;
+	setitimer(ITIMER_REAL, &timer, &launchers);
+}
+
+void
+net_wait_freely(void)
+{
+	if (!interrupting)
+		return;
+	setitimer(ITIMER_REAL, &launchers, NULL);
+	interrupting = 0;
+	if (stopped)
+		alarm(1);
 }
 
 bool

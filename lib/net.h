@@ -54,10 +54,15 @@ ssize_t net_read(int fd, void *bytes, size_t length, int64_t deadline);
 /* Writes all of it, on sockets without SIGPIPE. 0, or -1 with errno as net_wait() and write(2). */
 int net_write(int fd, const void *bytes, size_t length, int64_t deadline);
 
-/* Called by a signal handler (async-signal-safe): every wait here ends with EINTR from now on;
- * alarm(2) repeats the signal so that none falls between a check and a poll. */
-void net_stop(void);
+/* A signal handler: every wait here ends with EINTR from now on; alarm(2) repeats the signal so
+ * that none falls between a check and a poll. */
+void net_stop(int number);
 bool net_stopped(void);
+
+/* From the deadline on (NET_FOREVER: not at all), calls that would block end with EINTR, until
+ * net_wait_freely(). For write(2) and the like on what others share, whose flags are not ours. */
+void net_interrupt(int64_t deadline);
+void net_wait_freely(void);
 
 /* A non-blocking close-on-exec socket, or -1 with errno; and what makes one of an fd: 0 or -1. */
 int net_socket(int family, int type);

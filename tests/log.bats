@@ -208,6 +208,100 @@ syslog_up() {
 	exec 7>&-
 }
 
+# deaf NAME: standard error for `-2 $SCRATCH/NAME`, a pipe that is full and stays so; fd 7 reads it
+deaf() {
+	mkfifo "$SCRATCH/$1"
+	exec 7<>"$SCRATCH/$1"
+	fill "$1"
+}
+
+fill() {
+	! dd if=/dev/zero of="$SCRATCH/$1" oflag=nonblock conv=notrunc bs=4096 status=none 2>&1
+}
+
+# now: in milliseconds
+now() {
+	local time=${EPOCHREALTIME/[.,]/}
+	echo $((time / 1000))
+}
+
+@test "sessions that share a full pipe: none waits longer than a second when a reader takes a little and stops" {
+	local i long start
+	deaf fifo
+	long=$(printf '\001%.0s' {1..255})
+	for i in {1..40}; do
+		start "session$i" "$TOOLS/peer" -2 "$SCRATCH/fifo" exec-tcp wait-file "$SCRATCH/go" send "$(request 4 1 80 0.0.0.1 "$long" "$long")" \
+			expect "$REJECTED" touch "$SCRATCH/told$i" expect-eof close -- "$BIN" -a "$LIST" -l stderr
+	done
+	touch "$SCRATCH/go"
+	for i in {1..40}; do
+		wait_for test -e "$SCRATCH/told$i"
+	done
+	start=$(now)
+	head -c 20480 <&7 >"$SCRATCH/taken"
+	for i in {1..40}; do
+		status_of "session$i"
+	done
+	[ $(($(now) - start)) -lt $((4000 * SLOW)) ]
+	exec 7>&-
+}
+
+@test "twenty wrong lines, or two thousand, and a stuck log: the refusal comes after one second" {
+	local lines start
+	deaf fifo
+	for lines in 20 2000; do
+		yes permit | head -n "$lines" >"$SCRATCH/broken"
+		start=$(now)
+		"$TOOLS/peer" -2 "$SCRATCH/fifo" exec-tcp expect "$REJECTED" expect-eof close expect-exit 2 -- "$BIN" -a "$SCRATCH/broken" -l stderr
+		echo "$lines lines: $(($(now) - start)) ms"
+		[ $(($(now) - start)) -lt $((2500 * SLOW)) ]
+	done
+	exec 7>&-
+}
+
+@test "a terminal, a socket, a pipe that nobody reads: one second, whatever standard error is" {
+	local kind start
+	for kind in terminal unix pipe; do
+		start=$(now)
+		"$TOOLS/peer" -2 "deaf:$kind" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof close \
+			expect-exit 0 -- "$BIN" -a "$LIST" -l stderr
+		echo "$kind: $(($(now) - start)) ms"
+		[ $(($(now) - start)) -lt $((2500 * SLOW)) ]
+	done
+}
+
+@test "a dry run waits for its reader, however long, but not when a signal ends it" {
+	local start
+	deaf fifo
+	yes permit | head -n 20 >"$SCRATCH/broken"
+	start waiting bash -c 'exec "$@" 2>"$0"' "$SCRATCH/fifo" "$BIN" -t -a "$SCRATCH/broken"
+	sleep 1.5 # longer than a session would wait
+	start reader cat "$SCRATCH/fifo"
+	status=0
+	status_of waiting || status=$?
+	[ $status = 2 ]
+	wait_for eval "[ \"\$(grep -ac 'broken:[0-9]*: ' '$SCRATCH/reader.out')\" = 20 ]"
+	stop reader
+	fill fifo
+	start stuck bash -c 'exec "$@" 2>"$0"' "$SCRATCH/fifo" "$BIN" -t -a "$SCRATCH/broken"
+	wait_for eval "[ \"\$(readlink /proc/${PIDS[stuck]}/exe)\" = '$(readlink -f "$BIN")' ]"
+	wait_for grep -q '^State:.S' "/proc/${PIDS[stuck]}/status"
+	start=$(now)
+	kill -TERM "${PIDS[stuck]}"
+	status=0
+	status_of stuck || status=$?
+	[ $(($(now) - start)) -lt $((2500 * SLOW)) ]
+	exec 7>&-
+}
+
+@test "a poll(2) that fails costs no session and no line" {
+	[ -z "${FAULTS-}" ] || skip 'no preloaded library here'
+	yes permit | head -n 3 >"$SCRATCH/broken"
+	ASAN_OPTIONS=verify_asan_link_order=0 "$TOOLS/peer" -2 "$LOG" exec-tcp expect "$REJECTED" close expect-exit 2 -- \
+		env LD_PRELOAD="$TOOLS/fault.so" FAULT=poll:1+:ENOMEM "$BIN" -a "$SCRATCH/broken" -l stderr
+	logged "$SCRATCH/broken:1: .*" "$SCRATCH/broken:2: .*" "$SCRATCH/broken:3: .*" 'refuse .* reason=broken-list'
+}
+
 @test "each line is one write" {
 	require strace
 	# LeakSanitizer and strace exclude each other
@@ -380,6 +474,58 @@ syslog_up() {
 		[ ! -s "$LOG" ]
 	}
 	in_lab alone
+}
+
+@test "syslog: a stream socket where there are no datagrams, NUL after each line" {
+	stream() {
+		start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
+		[ "$(port_of logd)" = /dev/log ]
+		session alice
+		denied alice example.org
+		broken
+		wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
+		sed -E 's/^(<[0-9]+>)socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
+		logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
+			"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
+	}
+	in_lab stream
+}
+
+@test "syslog: a stream in pieces, and one that breaks off in the middle of a line" {
+	pieces() {
+		[ -z "${FAULTS-}" ] || return 0
+		local whole="<29>socks4-stdio\[[0-9]+\]: refuse cmd=connect .* reason=denied"
+		start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
+		[ "$(port_of logd)" = /dev/log ]
+		export ASAN_OPTIONS=verify_asan_link_order=0
+		for fault in '' write:3:EPIPE write:4:EAGAIN write:2:EINTR; do
+			: >"$SCRATCH/syslog"
+			"$TOOLS/peer" exec-tcp send "$(request 4 1 80 0.0.0.1 alice example.org)" expect "$REJECTED" expect-eof -- \
+				env LD_PRELOAD="$TOOLS/fault.so" SHORT=8 FAULT="$fault" "$BIN" -a "$LIST" -l syslog
+			wait_for grep -Eq 'reason=denied$' "$SCRATCH/syslog"
+			echo "$fault: $(cat "$SCRATCH/syslog")"
+			[ "$(grep -Ec "^$whole$" "$SCRATCH/syslog")" = 1 ]
+			[ "$fault" = write:3:EPIPE ] || [ "$(wc -l <"$SCRATCH/syslog")" = 1 ]
+		done
+	}
+	in_lab pieces
+}
+
+@test "syslog: a stream whose reader is stuck costs the lines, not the session" {
+	crowded() {
+		local start
+		start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
+		[ "$(port_of logd)" = /dev/log ]
+		kill -STOP "${PIDS[logd]}"
+		start=$(now)
+		for _ in {1..4}; do # until nobody more can connect
+			session alice
+		done
+		[ $(($(now) - start)) -lt $((8000 * SLOW)) ]
+		kill -CONT "${PIDS[logd]}"
+		wait_for grep -q 'open .*user=alice' "$SCRATCH/syslog"
+	}
+	in_lab now crowded
 }
 
 @test "syslog takes the line when fd 2 is the client's" {

@@ -724,10 +724,33 @@ channel(struct endpoint *endpoint, const char *kind, bool to_program, int *their
 	return end.in;
 }
 
-static void
-become_program(int in, int out)
+/* A standard error that is full, and whose other end is open here, where nobody reads it. */
+static int
+deaf(const char *kind)
 {
-	int error = -1;
+	static const char bytes[1024];
+	int ends[2];
+
+	if (strcmp(kind, "pipe") == 0 || strcmp(kind, "unix") == 0) {
+		net_must(
+		    (kind[0] == 'p' ? pipe(ends) : socketpair(AF_UNIX, SOCK_STREAM, 0, ends)) == 0,
+		    kind);
+	} else {
+		ends[0] = posix_openpt(O_RDWR | O_NOCTTY);
+		net_must(ends[0] >= 0 && grantpt(ends[0]) == 0 && unlockpt(ends[0]) == 0, kind);
+		ends[1] = open(ptsname(ends[0]), O_RDWR | O_NOCTTY);
+	}
+	net_must(fcntl(ends[1], F_SETFL, O_RDWR | O_NONBLOCK) == 0, kind);
+	/* what a terminal has taken makes room again while it goes to the other end */
+	while (poll(&(struct pollfd){ .fd = ends[1], .events = POLLOUT }, 1, 100) > 0)
+		net_must(write(ends[1], bytes, sizeof bytes) >= 0 || errno == EAGAIN, kind);
+	net_must(fcntl(ends[1], F_SETFL, O_RDWR) == 0, kind);
+	return ends[1];
+}
+
+static void
+become_program(int in, int out, int error)
+{
 
 	for (char **text = options.program; *text; text++) {
 		char *with = malloc(strlen(*text) + 64);
@@ -736,7 +759,7 @@ become_program(int in, int out)
 		with_ports(*text, with, strlen(*text) + 64);
 		*text = with;
 	}
-	if (options.standard_error)
+	if (options.standard_error && error == -1)
 		error = open(options.standard_error, O_WRONLY | O_CREAT | O_APPEND, 0666);
 	if (options.on_standard_error)
 		error = out;
@@ -753,7 +776,7 @@ become_program(int in, int out)
 static void
 word_exec(void)
 {
-	int theirs_in, theirs_out;
+	int theirs_in, theirs_out, error = -1;
 	bool same = strcmp(argument[1], "same") == 0;
 
 	if (!options.program || child.pid != 0 || child.seen)
@@ -762,12 +785,14 @@ word_exec(void)
 	here->out = channel(here, argument[0], true, &theirs_in);
 	theirs_out = theirs_in;
 	here->in = same ? here->out : channel(here, argument[1], false, &theirs_out);
+	if (options.standard_error && strncmp(options.standard_error, "deaf:", 5) == 0)
+		error = deaf(options.standard_error + 5);
 	fflush(stdout);
 	child.pid = fork();
 	if (child.pid < 0)
 		fail("fork: %s", strerror(errno));
 	if (child.pid == 0)
-		become_program(theirs_in, theirs_out);
+		become_program(theirs_in, theirs_out, error);
 	close(theirs_in);
 	if (!same)
 		close(theirs_out);
