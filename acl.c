@@ -11,6 +11,7 @@
 
 #include "acl.h"
 #include "lib/address.h"
+#include "lib/frozen.h"
 #include "lib/internal.h"
 #include "lib/socks4.h"
 #include "lib/text.h"
@@ -18,13 +19,13 @@
 enum { LARGEST = 64 * 1024 * 1024 }; /* bytes of text */
 enum { SMALL = 4096 };		     /* bytes of a list that has not grown yet */
 
-static const char builtin[] = "permit from 127.0.0.0/8,::1\n";
-
-/* One block: this, then the rules' records one after another. Mapped, so that nothing of it stays
- * behind in the heap. */
+/* One block: this, then the rules' records one after another, or a struct frozen. Mapped, so that
+ * nothing of it stays behind in the heap. */
 struct acl {
 	size_t size, used; /* bytes of the block */
 	unsigned internal; /* the rules' bits, all together */
+	struct frozen *frozen;
+	struct acl_frozen about;
 };
 
 /* ---- reading a text ---- */
@@ -219,56 +220,148 @@ read_lines(struct reader *reader, struct acl **list, const char *name,
 	return -1;
 }
 
-/* Opens the file, or puts the built-in list into the window. 0, or -1 with errno. */
-static int
-open_text(const char *path, struct reader *reader)
+static struct acl *
+new_list(size_t size)
 {
-	reader->fd = -1;
-	if (path != NULL) {
-		reader->fd = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
-		return reader->fd != -1 ? 0 : -1;
-	}
-	while (reader->window.size < sizeof builtin)
-		if (widen(reader) == -1)
-			return -1;
-	memcpy(reader->window.bytes, builtin, sizeof builtin - 1);
-	reader->end = sizeof builtin - 1;
-	return 0;
-}
-
-struct acl *
-acl_load(const char *path, struct acl_window window, void (*complain)(const char *message))
-{
-	const char *name = path != NULL ? path : "built-in";
-	struct reader reader = { .window = window };
-	struct acl *acl = map(SMALL);
-	int result = -1, fd = -1;
+	struct acl *acl = map(size);
 
 	if (acl != NULL) {
-		acl->size = SMALL;
+		acl->size = size;
 		acl->used = sizeof *acl;
-		result = open_text(path, &reader);
-		fd = reader.fd;
 	}
-	if (result == 0)
-		result = read_lines(&reader, &acl, name, complain);
+	return acl;
+}
+
+/* Reads the text of which the window may hold a beginning. */
+static struct acl *
+read_text(struct reader *reader, const char *name, void (*complain)(const char *message))
+{
+	struct acl *acl = new_list(SMALL);
+	int result = acl != NULL ? read_lines(reader, &acl, name, complain) : -1;
+
 	if (result == -1)
 		complain_of(name, NULL, strerror(errno), complain);
-	if (fd != -1)
-		close(fd);
-	if (reader.mapped)
-		(void)munmap(reader.window.bytes, reader.window.size);
+	if (reader->mapped)
+		(void)munmap(reader->window.bytes, reader->window.size);
 	if (result == 0)
 		return acl;
 	acl_free(acl);
 	return NULL;
 }
 
+/* True if the text is there and not as it was. What was no file has no size. */
+static bool
+has_changed(const struct frozen_header *header, const char *path)
+{
+	struct stat now;
+
+	return header->text_size != UINT64_MAX && stat(path, &now) == 0 && S_ISREG(now.st_mode) &&
+	    ((uint64_t)now.st_size != header->text_size ||
+		(int64_t)now.st_mtim.tv_sec != header->text_seconds ||
+		(int64_t)now.st_mtim.tv_nsec != header->text_nanoseconds);
+}
+
+/* The frozen list on reader->fd, which becomes the list's. */
+static struct acl *
+open_frozen(const struct reader *reader, const char *name, void (*complain)(const char *message))
+{
+	static char strings[2 * 4096]; /* the label stays in the log's record to the end */
+	struct acl *acl = new_list(sizeof *acl + FROZEN_SIZE);
+	const struct frozen_header *header;
+	const char *problem;
+
+	if (acl == NULL) {
+		complain_of(name, NULL, strerror(errno), complain);
+		close(reader->fd);
+		return NULL;
+	}
+	acl->frozen = (struct frozen *)(void *)(acl + 1);
+	problem = frozen_open(acl->frozen, reader->fd, reader->window.bytes, reader->end);
+	if (problem == NULL && !frozen_strings(acl->frozen, strings, sizeof strings))
+		problem = "a frozen list that was damaged: freeze the text again";
+	if (problem != NULL) {
+		complain_of(name, NULL, problem, complain);
+		acl_free(acl);
+		return NULL;
+	}
+	header = frozen_header(acl->frozen);
+	acl->internal = header->internal;
+	acl->about = (struct acl_frozen){ strings, strings + header->label, header->rules,
+		header->made, has_changed(header, strings + header->label) };
+	return acl;
+}
+
+static struct acl *
+load_builtin(void (*complain)(const char *message))
+{
+	char text[] = "permit from 127.0.0.0/8,::1\n";
+	struct reader reader = {
+		.fd = -1, .window = { text, sizeof text }, .end = sizeof text - 1
+	};
+
+	return read_text(&reader, "built-in", complain);
+}
+
+/* True unless the file that is read has become another than *before. */
+static bool
+is_same(int fd, const struct stat *before)
+{
+	struct stat now;
+
+	return fstat(fd, &now) == 0 && now.st_size == before->st_size &&
+	    now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+	    now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+}
+
+struct acl *
+acl_load(const char *path, struct acl_window window, struct stat *text,
+    void (*complain)(const char *message))
+{
+	struct reader reader = { .window = window };
+	struct acl *acl;
+	int fd;
+
+	if (path == NULL)
+		return load_builtin(complain);
+	fd = reader.fd = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+	if (fd == -1 || (text != NULL && fstat(fd, text) == -1) || read_more(&reader) == -1) {
+		complain_of(path, NULL, strerror(errno), complain);
+		if (fd != -1)
+			close(fd);
+		return NULL;
+	}
+	if (frozen_begins(window.bytes, reader.end))
+		return open_frozen(&reader, path, complain);
+	acl = read_text(&reader, path, complain);
+	if (acl != NULL && text != NULL && S_ISREG(text->st_mode) && !is_same(fd, text)) {
+		complain_of(path, NULL, "was changed while it was read", complain);
+		acl_free(acl);
+		acl = NULL;
+	}
+	close(fd);
+	return acl;
+}
+
 void
 acl_free(struct acl *acl)
 {
+	if (acl != NULL && acl->frozen != NULL)
+		frozen_close(acl->frozen);
 	if (acl != NULL)
 		(void)munmap(acl, acl->size);
+}
+
+const struct rule *
+acl_records(const struct acl *acl, size_t *bytes)
+{
+	*bytes = acl->frozen == NULL ? acl->used - sizeof *acl : 0;
+	return acl->frozen == NULL ? rule_at(acl, sizeof *acl) : NULL;
+}
+
+const struct acl_frozen *
+acl_frozen(const struct acl *acl)
+{
+	return acl->frozen != NULL ? &acl->about : NULL;
 }
 
 /* ---- judging ---- */
@@ -433,22 +526,71 @@ match_rule(const struct rule *rule, const struct question *question)
 	return is_passed_over(rule, question->request) ? NO : whole;
 }
 
-const struct rule *
-acl_next(const struct acl *acl, const struct rule *rule)
+/* Names the keys by which a frozen list is asked. */
+static void
+ask(struct frozen *frozen, const struct question *question)
 {
-	size_t at = rule != NULL ? (size_t)((const char *)rule - (const char *)acl) + rule->size
-				 : sizeof *acl;
+	const struct acl_request *request = question->request;
+	const struct address *source = request->source, *address = request->address;
+	bool four = source->family == AF_INET;
 
-	return at < acl->used ? rule_at(acl, at) : NULL;
+	frozen_begin(frozen, address == NULL);
+	frozen_by_user(frozen, request->userid, strlen(request->userid));
+	if (request->name != NULL)
+		frozen_by_name(frozen, request->name, question->name_length, false);
+	if (source->family != AF_UNSPEC)
+		frozen_by_prefix(
+		    frozen, four ? FROZEN_FROM4 : FROZEN_FROM6, source->octets, four ? 32 : 128);
+	if (source->family != AF_UNSPEC && address == NULL)
+		frozen_by_prefix(
+		    frozen, four ? FROZEN_MAYBE4 : FROZEN_MAYBE6, source->octets, four ? 32 : 128);
+	if (address == NULL)
+		return;
+	four = address->family == AF_INET;
+	frozen_by_prefix(frozen, four ? FROZEN_TO4 : FROZEN_TO6, address->octets, four ? 32 : 128);
+}
+
+/* The next rule that may match, and where it is; NULL after the last. */
+static const struct rule *
+next_rule(struct acl *acl, const struct rule *rule, uint64_t *at)
+{
+	if (acl->frozen != NULL) {
+		rule = frozen_next(acl->frozen);
+		*at = frozen_at(acl->frozen);
+		return rule;
+	}
+	*at = rule == NULL ? sizeof *acl : *at + rule->size;
+	return *at < acl->used ? rule_at(acl, (size_t)*at) : NULL;
+}
+
+static struct acl_decision
+decide(struct acl *acl, const struct question *question)
+{
+	struct acl_decision decision = { .verdict = ACL_DENY };
+	const struct rule *rule = NULL;
+	enum match match;
+	uint64_t at = 0;
+
+	while ((rule = next_rule(acl, rule, &at)) != NULL) {
+		match = match_rule(rule, question);
+		if (match == NO || (match == MAYBE && !rule->permit))
+			continue;
+		if (rule->permit)
+			decision.verdict =
+			    question->request->address != NULL ? ACL_PERMIT : ACL_LOOKUP;
+		decision.line = rule->line;
+		decision.ident = (enum rule_ident)rule->ident;
+		decision.at = at;
+		break;
+	}
+	return decision;
 }
 
 struct acl_decision
-acl_judge(const struct acl *acl, const struct acl_request *request)
+acl_judge(struct acl *acl, const struct acl_request *request)
 {
 	struct question question = { .request = request };
-	struct acl_decision decision = { .verdict = ACL_DENY };
-	const struct rule *rule;
-	enum match match;
+	struct acl_decision decision;
 
 	/* Costs system calls, and so only for lists that say the word. */
 	if (acl->internal & 1 << RULE_FROM && request->source->family != AF_UNSPEC)
@@ -456,18 +598,24 @@ acl_judge(const struct acl *acl, const struct acl_request *request)
 	if (acl->internal & 1 << RULE_TO && request->address != NULL)
 		question.internal[RULE_TO] = internal_has(request->address);
 	question.name_length = request->name != NULL ? strlen(request->name) : 0;
-	for (rule = acl_next(acl, NULL); rule != NULL; rule = acl_next(acl, rule)) {
-		match = match_rule(rule, &question);
-		if (match == NO || (match == MAYBE && !rule->permit))
-			continue;
-		if (rule->permit)
-			decision.verdict = request->address != NULL ? ACL_PERMIT : ACL_LOOKUP;
-		decision.line = rule->line;
-		decision.ident = (enum rule_ident)rule->ident;
-		decision.rule = rule;
-		break;
-	}
+	if (acl->frozen != NULL)
+		ask(acl->frozen, &question);
+	decision = decide(acl, &question);
+	if (acl->frozen != NULL && frozen_is_broken(acl->frozen))
+		decision = (struct acl_decision){ .verdict = ACL_BROKEN };
 	return decision;
+}
+
+const char *
+acl_text(struct acl *acl, const struct acl_decision *decision)
+{
+	const struct rule *rule;
+
+	if (decision->line == 0)
+		return "";
+	rule = acl->frozen != NULL ? frozen_rule(acl->frozen, decision->at)
+				   : rule_at(acl, (size_t)decision->at);
+	return rule != NULL ? rules_text(rule) : NULL;
 }
 
 bool

@@ -117,8 +117,8 @@ static enum reason
 load_list(struct session *s)
 {
 	s->list->window = (struct acl_window){ (char *)s->bytes, sizeof s->bytes };
-	return candidates_load(s->options, log_error, s->list) == 0 ? REASON_NONE
-								    : REASON_BROKEN_LIST;
+	return candidates_load(s->options, NULL, log_error, s->list) == 0 ? REASON_NONE
+									  : REASON_BROKEN_LIST;
 }
 
 static enum reason

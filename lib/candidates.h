@@ -15,6 +15,7 @@
 
 struct options;
 struct pollfd;
+struct stat;
 
 /* The list in force. */
 struct candidates_list {
@@ -23,10 +24,14 @@ struct candidates_list {
 	const char *label; /* its path, or "built-in" */
 };
 
-/* Loads the list that -a names, else the default file, else the built-in list. 0, or -1 after
- * complaints as acl_load() makes them. The caller frees list->acl. */
-int candidates_load(const struct options *options, void (*complain)(const char *message),
-    struct candidates_list *list);
+/* The path of the list in force: what -a names, else the default file, else NULL (the built-in
+ * list). */
+const char *candidates_path(const struct options *options);
+
+/* Loads that list. 0, or -1 after complaints as acl_load() makes them; a frozen list that is stale
+ * is complained of, too. text: as acl_load(). The caller frees list->acl. */
+int candidates_load(const struct options *options, struct stat *text,
+    void (*complain)(const char *message), struct candidates_list *list);
 
 struct candidates_question {
 	const struct candidates_list *list;

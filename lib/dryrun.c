@@ -1,18 +1,24 @@
 #include <sys/socket.h>
+#include <sys/stat.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "lib/dryrun.h"
 #include "lib/candidates.h"
+#include "lib/dryrun.h"
+#include "lib/freeze.h"
+#include "lib/frozen.h"
 #include "lib/log.h"
 #include "lib/net.h"
 #include "lib/options.h"
 #include "lib/reason.h"
 #include "lib/text.h"
+#include "lib/warnings.h"
 
-enum { COMMAND, USER, SOURCE, DESTINATION, PORT };
+enum { COMMAND, USER, SOURCE, DESTINATION, PORT, OPERANDS };
 
 enum { REST_MOST = 512 }; /* of a line that has no rule in it: a name and an address at most */
 
@@ -22,15 +28,21 @@ struct question {
 };
 
 static int
-fail(const char *problem)
+fail_about(const char *what, const char *problem)
 {
-	char bytes[128];
+	char bytes[4096 + 256];
 	struct text message;
 
 	text_start(&message, bytes, sizeof bytes);
-	text_put_all(&message, "socks4-stdio: ", problem);
+	text_put_all(&message, "socks4-stdio: ", what, *what != '\0' ? ": " : "", problem);
 	log_error(bytes);
 	return 2;
+}
+
+static int
+fail(const char *problem)
+{
+	return fail_about("", problem);
 }
 
 /* Fills the request as it would come over the wire. NULL, or what is wrong. */
@@ -73,9 +85,9 @@ print_decision(const struct candidates_list *list, const struct candidates *cand
     const struct acl_decision *decision, const char *address, unsigned port, const char *policy)
 {
 	bool both = candidates->named && *address != '\0';
-	const char *rule = decision->rule != NULL ? rules_text(decision->rule) : "";
-	size_t room = REST_MOST + strlen(list->label) + strlen(rule);
-	char *bytes = malloc(room);
+	const char *rule = acl_text(list->acl, decision);
+	size_t room = REST_MOST + strlen(list->label) + (rule != NULL ? strlen(rule) : 0);
+	char *bytes = rule != NULL ? malloc(room) : NULL;
 	struct text line;
 	int result;
 
@@ -144,6 +156,8 @@ answer(const struct candidates_list *list, const struct options *options, struct
 	int written = 0;
 	size_t i;
 
+	if (reason == REASON_BROKEN_LIST)
+		return fail("the frozen list is damaged, or was changed while it was asked");
 	if (reason != REASON_NONE && reason != REASON_DENIED) {
 		candidates.count = 0;
 		written = print_refusal(request, reason_word(reason));
@@ -158,24 +172,270 @@ answer(const struct candidates_list *list, const struct options *options, struct
 	return reason == REASON_NONE ? 0 : 1;
 }
 
+/* ---- questions on standard input ---- */
+
+struct lines {
+	char bytes[2048]; /* more than a question has */
+	size_t start, end;
+	bool ended;
+};
+
+/* The next line, NUL in place of its newline. NULL at the end, or with *too_long after a line that
+ * was longer than a question can be, or with *failed. */
+static char *
+next_line(struct lines *lines, bool *too_long, bool *failed)
+{
+	char *line, *newline;
+	ssize_t got;
+
+	*too_long = *failed = false;
+	for (;;) {
+		line = lines->bytes + lines->start;
+		newline = memchr(line, '\n', lines->end - lines->start);
+		if (newline != NULL) {
+			*newline = '\0';
+			lines->start = (size_t)(newline + 1 - lines->bytes);
+			return *too_long ? NULL : line;
+		}
+		if (lines->ended && (lines->start == lines->end || *too_long))
+			return NULL;
+		memmove(lines->bytes, line, lines->end - lines->start);
+		lines->end -= lines->start;
+		lines->start = 0;
+		if (lines->end + 1 == sizeof lines->bytes) {
+			*too_long = true;
+			lines->end = 0;
+		}
+		got = net_read(STDIN_FILENO, lines->bytes + lines->end,
+		    sizeof lines->bytes - 1 - lines->end, NET_FOREVER);
+		if (got == -1) {
+			*failed = true;
+			return NULL;
+		}
+		lines->end += (size_t)got;
+		lines->ended = got == 0;
+		if (lines->ended && lines->end > 0)
+			lines->bytes[lines->end++] = '\n'; /* a last line may lack it */
+	}
+}
+
+/* Splits the line at blanks; '' is an empty word. The count of words, at most OPERANDS + 1. */
+static int
+split(char *line, char **words)
+{
+	int count = 0;
+
+	for (line = strtok(line, " \t"); line != NULL && count <= OPERANDS;
+	     line = strtok(NULL, " \t"))
+		words[count++] =
+		    strcmp(line, "''") == 0 || strcmp(line, "\"\"") == 0 ? line + 2 : line;
+	return count;
+}
+
+/* Answers one line, which may be NULL. 0, or 2 after a message. */
+static int
+answer_line(
+    const struct candidates_list *list, const struct options *options, char *line, unsigned number)
+{
+	char *words[OPERANDS + 1], bytes[160];
+	struct question question;
+	const char *problem = "a question is command, user, source, destination and port";
+	struct text text;
+	int count = line != NULL && *line != '#' ? split(line, words) : OPERANDS + 1;
+
+	if (line != NULL && (count == 0 || *line == '#'))
+		return 0;
+	if (count == OPERANDS)
+		problem = read_question(words, &question);
+	if (problem == NULL)
+		return answer(list, options, &question) == 2 ? 2 : 0;
+	text_start(&text, bytes, sizeof bytes);
+	text_put(&text, "line ");
+	text_put_number(&text, number, 1);
+	text_put_all(&text, ": ", problem);
+	return fail(bytes);
+}
+
+static int
+answer_lines(const struct candidates_list *list, const struct options *options)
+{
+	struct lines lines = { .start = 0 };
+	bool too_long, failed;
+	unsigned number;
+	int status = 0;
+	char *line;
+
+	for (number = 1;; number++) {
+		line = next_line(&lines, &too_long, &failed);
+		if (failed)
+			return fail("cannot read standard input");
+		if (line == NULL && !too_long)
+			return status;
+		if (answer_line(list, options, line, number) != 0)
+			status = 2;
+	}
+}
+
+/* ---- the list itself ---- */
+
+static const char *warned_path;
+
+static void
+warn(unsigned line, const char *warning)
+{
+	char bytes[4096 + 256];
+	struct text text;
+
+	text_start(&text, bytes, sizeof bytes);
+	text_put_all(&text, warned_path, ":");
+	if (line != 0) {
+		text_put_number(&text, line, 1);
+		text_put(&text, ":");
+	}
+	text_put_all(&text, " warning: ", warning);
+	log_error(bytes);
+}
+
+/* "2026-11-24 22:00:00 UTC" */
+static void
+put_time(struct text *text, time_t when)
+{
+	struct tm broken_down;
+
+	if (gmtime_r(&when, &broken_down) == NULL)
+		return;
+	text_put_number(text, (unsigned long long)broken_down.tm_year + 1900, 4);
+	text_put(text, "-");
+	text_put_number(text, (unsigned long long)broken_down.tm_mon + 1, 2);
+	text_put(text, "-");
+	text_put_number(text, (unsigned long long)broken_down.tm_mday, 2);
+	text_put(text, " ");
+	text_put_number(text, (unsigned long long)broken_down.tm_hour, 2);
+	text_put(text, ":");
+	text_put_number(text, (unsigned long long)broken_down.tm_min, 2);
+	text_put(text, ":");
+	text_put_number(text, (unsigned long long)broken_down.tm_sec, 2);
+	text_put(text, " UTC");
+}
+
+/* With -v: "frozen, 1000000 rules, made of /etc/list at ...", or "text, 12 rules". */
+static int
+print_kind(const struct candidates_list *list)
+{
+	const struct acl_frozen *frozen = acl_frozen(list->acl);
+	const struct rule *rule;
+	const char *at, *end;
+	unsigned long long rules = frozen != NULL ? frozen->rules : 0;
+	char bytes[4096 + 128];
+	struct text text;
+	size_t size;
+
+	rule = acl_records(list->acl, &size);
+	for (at = (const char *)rule, end = at + size; frozen == NULL && at < end; rules++)
+		at += ((const struct rule *)(const void *)at)->size;
+	text_start(&text, bytes, sizeof bytes);
+	text_put(&text, frozen != NULL ? "frozen, " : "text, ");
+	text_put_number(&text, rules, 1);
+	text_put(&text, rules == 1 ? " rule" : " rules");
+	if (frozen != NULL) {
+		text_put_all(&text, ", made of ", frozen->path, " at ");
+		put_time(&text, (time_t)frozen->made);
+	}
+	text_put(&text, "\n");
+	return net_write(STDOUT_FILENO, bytes, text.length, NET_FOREVER);
+}
+
+/* Into path, of that size. False if there is no room. */
+static bool
+make_absolute(const char *given, char *path, size_t size)
+{
+	struct text text;
+
+	text_start(&text, path, size);
+	if (*given != '/') {
+		if (getcwd(path, size) == NULL)
+			return false;
+		text.length = strlen(path);
+		text_put(&text, "/");
+	}
+	text_put(&text, given);
+	return !text.cut;
+}
+
+/* Warns, and writes the frozen form if it is wanted. */
+static int
+check_text(
+    const struct candidates_list *list, const struct options *options, const struct stat *text)
+{
+	char path[4096];
+	struct freeze_source source = { list->label, path, *text, time(NULL) };
+	const char *problem = NULL;
+	const struct rule *records;
+	size_t bytes, size;
+	void *image;
+	bool warned;
+
+	if (!make_absolute(list->label, path, sizeof path))
+		return fail("the path of the list is too long");
+	records = acl_records(list->acl, &bytes);
+	image = freeze_image(records, bytes, &source, &size);
+	warned_path = list->label;
+	warned = image != NULL && warnings_find(records, bytes, image, warn);
+	if (image == NULL || !warned)
+		problem = strerror(errno);
+	else if (options->frozen_path != NULL)
+		problem = freeze_write(options->frozen_path, image, size, text);
+	free(image);
+	if (problem == NULL)
+		return 0;
+	return fail_about(
+	    options->frozen_path != NULL ? options->frozen_path : list->label, problem);
+}
+
+static int
+check_list(
+    const struct candidates_list *list, const struct options *options, const struct stat *text)
+{
+	const struct acl_frozen *frozen = acl_frozen(list->acl);
+
+	if (options->verbose && print_kind(list) == -1)
+		return fail("cannot write the answer");
+	if (frozen != NULL && options->frozen_path != NULL)
+		return fail_about(options->acl_path, "is frozen already: freeze the text");
+	if (frozen != NULL)
+		return frozen->stale ? 1 : 0;
+	if (candidates_path(options) != NULL)
+		return check_text(list, options, text);
+	if (options->frozen_path != NULL)
+		return fail("there is no list to freeze: name one with -a");
+	log_error("no list: the built-in one is in force, permit from 127.0.0.0/8,::1");
+	return 0;
+}
+
 int
 dryrun_run(const struct options *options)
 {
 	char window[2048];
 	struct candidates_list list = { .window = { window, sizeof window } };
+	bool alone = options->operand_count == 0;
 	struct question question;
 	const char *problem;
-	int status = 0;
+	struct stat text;
+	int status;
 
-	if (options->operand_count != 0) {
+	if (options->operand_count == OPERANDS) {
 		problem = read_question(options->operands, &question);
 		if (problem != NULL)
 			return fail(problem);
 	}
-	if (candidates_load(options, log_error, &list) == -1)
+	if (candidates_load(options, alone ? &text : NULL, log_error, &list) == -1)
 		return 2;
-	if (options->operand_count != 0)
+	if (alone)
+		status = check_list(&list, options, &text);
+	else if (options->operand_count == OPERANDS)
 		status = answer(&list, options, &question);
+	else
+		status = answer_lines(&list, options);
 	acl_free(list.acl);
 	return status;
 }

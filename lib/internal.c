@@ -115,57 +115,64 @@ struct range {
 	unsigned length;
 };
 
-/* Ranges of the address's own family. */
-static bool
-in_ranges(const struct address *address, const struct range *ranges, size_t count)
-{
-	struct prefix prefix = { .address.family = address->family };
-	size_t i;
+static const struct range ranges4[] = {
+	{ { 0 }, 8 },
+	{ { 10 }, 8 },
+	{ { 100, 64 }, 10 },
+	{ { 127 }, 8 },
+	{ { 169, 254 }, 16 },
+	{ { 172, 16 }, 12 },
+	{ { 192, 0, 0 }, 24 },
+	{ { 192, 168 }, 16 },
+	{ { 198, 18 }, 15 },
+	{ { 224 }, 3 },
+};
 
-	for (i = 0; i < count; i++) {
-		memcpy(prefix.address.octets, ranges[i].octets, sizeof ranges[i].octets);
-		prefix.length = ranges[i].length;
-		if (address_in_prefix(address, &prefix))
+static const struct range ranges6[] = {
+	{ { 0 }, 128 },
+	{ { [15] = 1 }, 128 },
+	{ { 0xfc }, 7 },
+	{ { 0xfe, 0x80 }, 10 },
+	{ { 0xfe, 0xc0 }, 10 },
+	{ { 0xff }, 8 },
+	{ { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48 },
+};
+
+static bool
+in_range(const struct address *address, const struct range *range)
+{
+	struct prefix prefix = { .address.family = address->family, .length = range->length };
+
+	memcpy(prefix.address.octets, range->octets, sizeof range->octets);
+	return address_in_prefix(address, &prefix);
+}
+
+bool
+internal_covers(const struct prefix *prefix)
+{
+	bool four = prefix->address.family == AF_INET;
+	const struct range *ranges = four ? ranges4 : ranges6;
+	size_t i,
+	    count = four ? sizeof ranges4 / sizeof *ranges4 : sizeof ranges6 / sizeof *ranges6;
+
+	for (i = 0; i < count; i++)
+		if (ranges[i].length <= prefix->length && in_range(&prefix->address, &ranges[i]))
 			return true;
-	}
 	return false;
 }
 
 static int
 is_internal4(const unsigned char *octets)
 {
-	static const struct range ranges[] = {
-		{ { 0 }, 8 },
-		{ { 10 }, 8 },
-		{ { 100, 64 }, 10 },
-		{ { 127 }, 8 },
-		{ { 169, 254 }, 16 },
-		{ { 172, 16 }, 12 },
-		{ { 192, 0, 0 }, 24 },
-		{ { 192, 168 }, 16 },
-		{ { 198, 18 }, 15 },
-		{ { 224 }, 3 },
-	};
-	struct address address;
+	struct prefix prefix = { .length = 32 };
 
-	address_set(&address, AF_INET, octets);
-	if (in_ranges(&address, ranges, sizeof ranges / sizeof *ranges))
-		return 1;
-	return is_own(&address);
+	address_set(&prefix.address, AF_INET, octets);
+	return internal_covers(&prefix) ? 1 : is_own(&prefix.address);
 }
 
 int
 internal_has(const struct address *address)
 {
-	static const struct range ranges[] = {
-		{ { 0 }, 128 },
-		{ { [15] = 1 }, 128 },
-		{ { 0xfc }, 7 },
-		{ { 0xfe, 0x80 }, 10 },
-		{ { 0xfe, 0xc0 }, 10 },
-		{ { 0xff }, 8 },
-		{ { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48 },
-	};
 	/* Where IPv4 hides: compatible, mapped, translated, NAT64 and 6to4 addresses. */
 	static const struct {
 		struct range range;
@@ -177,15 +184,16 @@ internal_has(const struct address *address)
 		{ { { 0x00, 0x64, 0xff, 0x9b }, 96 }, 12 },
 		{ { { 0x20, 0x02 }, 16 }, 2 },
 	};
+	const struct prefix whole = { *address, 128 };
 	size_t i;
 	int answer;
 
 	if (address->family == AF_INET)
 		return is_internal4(address->octets);
-	if (in_ranges(address, ranges, sizeof ranges / sizeof *ranges))
+	if (internal_covers(&whole))
 		return 1;
 	for (i = 0; i < sizeof hiding / sizeof *hiding; i++) {
-		if (!in_ranges(address, &hiding[i].range, 1))
+		if (!in_range(address, &hiding[i].range))
 			continue;
 		answer = is_internal4(address->octets + hiding[i].offset);
 		if (answer != 0)

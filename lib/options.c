@@ -13,9 +13,9 @@
 
 /* glibc's getopt() goes on behind operands unless told not to. */
 #ifdef __GLIBC__
-#define LETTERS "+:46a:A:b:Bc:Fil:nP:qr:tu:vVw:I"
+#define LETTERS "+:46a:A:b:Bc:Fil:no:P:qr:tu:vVw:I"
 #else
-#define LETTERS ":46a:A:b:Bc:Fil:nP:qr:tu:vVw:I"
+#define LETTERS ":46a:A:b:Bc:Fil:no:P:qr:tu:vVw:I"
 #endif
 
 static char message[192];
@@ -255,6 +255,9 @@ read_option(int letter, char *value, struct options *options)
 	case 'n':
 		options->no_names = true;
 		return NULL;
+	case 'o':
+		options->frozen_path = value;
+		return NULL;
 	case 'P':
 		return read_senders(value, options);
 	case 'q':
@@ -308,7 +311,7 @@ check_destination(struct options *options)
 static const char *
 check_use(const char *seen, struct options *options)
 {
-	const char *foreign = options->mode == MODE_CLIENT ? "aAiIPrt" : "BFu";
+	const char *foreign = options->mode == MODE_CLIENT ? "aAiIoPrt" : "BFu";
 	const char *letter = strpbrk(seen, foreign);
 
 	if (options->mode == MODE_TEST && strchr(seen, 'c') != NULL)
@@ -319,9 +322,15 @@ check_use(const char *seen, struct options *options)
 						 : " is no option of the server");
 	if (options->mode == MODE_CLIENT && options->operand_count != 2)
 		return "-c wants a host and a port";
+	if (options->mode == MODE_TEST && options->frozen_path != NULL &&
+	    options->operand_count != 0)
+		return "-o writes the whole list and wants no operands";
 	if (options->mode == MODE_TEST && options->operand_count != 0 &&
-	    options->operand_count != 5)
-		return "-t wants no operands, or command user source destination port";
+	    options->operand_count != 5 &&
+	    (options->operand_count != 1 || strcmp(options->operands[0], "-") != 0))
+		return "-t wants no operands, or -, or command user source destination port";
+	if (options->mode != MODE_TEST && options->frozen_path != NULL)
+		return "-o goes with -t only";
 	if (options->mode == MODE_SERVER && options->operand_count != 0)
 		return wrong("unexpected operand", options->operands[0]);
 	if (strchr(seen, 'b') != NULL && options->family != AF_UNSPEC &&

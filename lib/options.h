@@ -25,6 +25,7 @@ struct options {
 	enum options_mode mode;
 	int family; /* of a name's addresses: AF_INET, AF_INET6 or AF_UNSPEC */
 	const char *acl_path;
+	const char *frozen_path;   /* -o */
 	struct address advertise;  /* -A, AF_UNSPEC: none */
 	struct address sources[2]; /* -b: IPv4, IPv6; AF_UNSPEC: none */
 	bool bind;		   /* -B */

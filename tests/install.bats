@@ -190,7 +190,8 @@ as_found() {
 		lists "${page%:*}"
 		[ "$(find "$SCRATCH" -name 'list-*' | wc -l)" = "${page#*:}" ]
 		for list in "$SCRATCH"/list-*; do
-			"$BIN" -t -a "$list" || fail "$page: $(<"$list")"
+			run -0 "$BIN" -t -a "$list"
+			[ -z "$output" ] || fail "$page: $(<"$list"): $output"
 		done
 	done
 }

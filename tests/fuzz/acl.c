@@ -1,5 +1,6 @@
 /* An access list, and one request judged by it. The list's own text of its rules, read again, has
- * to say the same. Input: list NUL USERID NUL name NUL command, source, address, port. */
+ * to say the same, and so has its frozen form. Input: list NUL USERID NUL name NUL command, source,
+ * address, port. */
 
 #include "fuzz.h"
 
@@ -10,7 +11,9 @@
 
 #include "acl.h"
 #include "lib/address.h"
+#include "lib/freeze.h"
 #include "lib/socks4.h"
+#include "lib/warnings.h"
 
 enum { LONGEST = 16384 };
 
@@ -48,6 +51,12 @@ take_text(struct input *input)
 	return text;
 }
 
+static const struct rule *
+after(const struct rule *rule)
+{
+	return (const struct rule *)(const void *)((const char *)rule + rule->size);
+}
+
 static void
 take_address(struct input *input, struct address *address)
 {
@@ -65,22 +74,18 @@ take_address(struct input *input, struct address *address)
 
 /* acl_load() takes a path: that of a file which has no name any more. */
 static struct acl *
-load(const char *text, size_t length)
+load(const void *bytes, size_t length)
 {
 	static char path[32], window[512];
 	static int fd = -1;
 	struct acl *acl;
 
-	if (fd == -1) {
-		char name[] = "/dev/shm/fuzz-acl-XXXXXX";
-
-		fd = mkstemp(name);
-		assert(fd != -1 && unlink(name) == 0);
-		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	}
-	assert(ftruncate(fd, 0) == 0 && pwrite(fd, text, length, 0) == (ssize_t)length);
+	if (fd == -1)
+		fd = nameless_file(path, sizeof path);
+	assert(ftruncate(fd, 0) == 0 && pwrite(fd, bytes, length, 0) == (ssize_t)length);
 	complaints = 0;
-	acl = acl_load(path, (struct acl_window){ window, 1 + length % sizeof window }, complain);
+	acl = acl_load(path, (struct acl_window){ window, 32 + length % (sizeof window - 32) },
+	    NULL, complain);
 	assert((acl == NULL) == (complaints > 0));
 	return acl;
 }
@@ -91,18 +96,17 @@ print_rules(const struct acl *acl, size_t size)
 {
 	char *text = malloc(size + 1);
 	const struct rule *rule;
+	size_t length = 0, left;
 	unsigned line = 1;
-	size_t length = 0;
 
 	assert(text != NULL);
-	for (rule = acl_next(acl, NULL); rule != NULL; rule = acl_next(acl, rule)) {
-		assert(rules_is_sound(rule, rule->size));
-		while (line < rule->line) {
+	for (rule = acl_records(acl, &left); left > 0; rule = after(rule)) {
+		assert(rule->size <= left && rules_is_sound(rule, rule->size));
+		for (; line < rule->line; line++)
 			text[length++] = '\n';
-			line++;
-		}
 		length += (size_t)sprintf(text + length, "%s", rules_text(rule));
 		assert(length < size);
+		left -= rule->size;
 	}
 	text[length] = '\n';
 	text[length + 1] = '\0';
@@ -110,44 +114,73 @@ print_rules(const struct acl *acl, size_t size)
 }
 
 static void
-check_decision(const struct acl_request *request, struct acl_decision decision)
+tell(unsigned line, const char *warning)
 {
-	assert(decision.verdict != (request->address != NULL ? ACL_LOOKUP : ACL_PERMIT));
-	assert(decision.verdict == ACL_DENY || decision.line != 0 || request->address == NULL);
-	assert(decision.line == 0 || decision.rule->line == decision.line);
+	assert(line < LONGEST && warning[0] != '\0');
+}
+
+/* The frozen form of it. */
+static struct acl *
+freeze(const struct acl *acl)
+{
+	struct freeze_source source = { .label = "label", .path = "/nonexistent/label" };
+	struct acl *frozen;
+	size_t bytes, size;
+	const struct rule *records = acl_records(acl, &bytes);
+	void *image = freeze_image(records, bytes, &source, &size);
+
+	assert(image != NULL && warnings_find(records, bytes, image, tell));
+	frozen = load(image, size);
+	assert(frozen != NULL && acl_frozen(frozen) != NULL);
+	free(image);
+	return frozen;
+}
+
+/* Both lists say the same. */
+static struct acl_decision
+decide(struct acl *acl, struct acl *other, const struct acl_request *request)
+{
+	struct acl_decision one = acl_judge(acl, request), two = acl_judge(other, request);
+
+	assert(one.verdict != (request->address != NULL ? ACL_LOOKUP : ACL_PERMIT));
+	assert(one.verdict == ACL_DENY || one.line != 0);
+	assert(one.verdict == two.verdict);
+	if (one.verdict != ACL_LOOKUP) {
+		assert(one.line == two.line && one.ident == two.ident);
+		assert(strcmp(acl_text(acl, &one), acl_text(other, &two)) == 0);
+	}
+	return one;
 }
 
 /* Judges with and without the address: a name whose look-up cannot help has no address that
  * would be permitted. */
 static void
-judge(const struct acl *acl, const struct acl *again, struct acl_request *request)
+judge(struct acl *acl, struct acl *other, struct acl_request *request)
 {
 	const struct address *address = request->address;
-	struct acl_decision known = acl_judge(acl, request), other = acl_judge(again, request),
-			    open;
+	struct acl_decision known = decide(acl, other, request), open;
 
-	check_decision(request, known);
-	assert(known.verdict == other.verdict && known.line == other.line &&
-	    known.ident == other.ident);
 	request->address = NULL;
-	open = acl_judge(acl, request);
-	check_decision(request, open);
+	open = decide(acl, other, request);
 	if (open.verdict == ACL_DENY && !address_is_unspecified(address) &&
 	    (request->command == SOCKS4_CONNECT || address->family == AF_INET))
 		assert(known.verdict == ACL_DENY);
+	request->address = address;
 }
 
 static void
 check_list(struct acl *acl, const char *text, struct acl_request *request)
 {
 	char *printed = print_rules(acl, strlen(text) + 1);
-	struct acl *again;
+	struct acl *again = load(printed, strlen(printed)), *frozen = freeze(acl);
 
-	again = load(printed, strlen(printed));
 	assert(again != NULL);
-	if (request->address->family != AF_UNSPEC)
+	if (request->address->family != AF_UNSPEC) {
 		judge(acl, again, request);
+		judge(acl, frozen, request);
+	}
 	acl_free(again);
+	acl_free(frozen);
 	free(printed);
 }
 

@@ -7,8 +7,10 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,6 +23,18 @@ fuzz_copy(const uint8_t *data, size_t size)
 	assert(copy != NULL);
 	memcpy(copy, data, size);
 	return copy;
+}
+
+/* A file that has no name any more, and a path that opens it. */
+static inline int
+nameless_file(char *path, size_t size)
+{
+	char name[] = "/dev/shm/fuzz-XXXXXX";
+	int fd = mkstemp(name);
+
+	assert(fd != -1 && unlink(name) == 0);
+	snprintf(path, size, "/proc/self/fd/%d", fd);
+	return fd;
 }
 
 #endif

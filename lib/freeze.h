@@ -1,0 +1,32 @@
+/* Writing the frozen form of a list: the index that lib/frozen.h asks (DESIGN.md section 4). */
+
+#ifndef FREEZE_H
+#define FREEZE_H
+
+#include <sys/stat.h>
+
+#include <stddef.h>
+#include <time.h>
+
+struct rule;
+
+/* What goes into the file beside the rules. */
+struct freeze_source {
+	const char *label; /* the text's path as it was given */
+	const char *path;  /* and absolute */
+	struct stat text;  /* of the text when it was read */
+	time_t made;
+};
+
+/* Makes the whole file in memory: the records, so many bytes one after another, with their index.
+ * The image, which the caller frees, and *size; or NULL with errno. */
+void *freeze_image(
+    const struct rule *records, size_t bytes, const struct freeze_source *source, size_t *size);
+
+/* Puts the image in the place of target, which is absent, empty or a frozen list, by a temporary
+ * file beside it: with the mode, and if permitted the group, of the text. NULL, or what is wrong,
+ * after which nothing is left behind. */
+const char *freeze_write(
+    const char *target, const void *image, size_t size, const struct stat *text);
+
+#endif

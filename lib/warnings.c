@@ -1,0 +1,326 @@
+#include <sys/socket.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/address.h"
+#include "lib/frozen.h"
+#include "lib/internal.h"
+#include "lib/rules.h"
+#include "lib/socks4.h"
+#include "lib/text.h"
+#include "lib/warnings.h"
+
+/* ---- whether one rule matches all that another matches ---- */
+
+static struct prefix
+prefix_of(const struct item *item)
+{
+	struct prefix prefix = { .length = item->length };
+
+	address_set(
+	    &prefix.address, item->kind == ITEM_PREFIX4 ? AF_INET : AF_INET6, rules_octets(item));
+	return prefix;
+}
+
+static bool
+is_prefix(const struct item *item)
+{
+	return item->kind == ITEM_PREFIX4 || item->kind == ITEM_PREFIX6;
+}
+
+static bool
+prefix_covers(const struct item *a, const struct item *b)
+{
+	struct prefix wide = prefix_of(a), narrow = prefix_of(b);
+
+	return a->kind == b->kind && wide.length <= narrow.length &&
+	    address_in_prefix(&narrow.address, &wide);
+}
+
+static bool
+name_covers(
+    const struct rule *a, const struct item *wide, const struct rule *b, const struct item *narrow)
+{
+	const char *tail = rules_name(b, narrow) + narrow->length - wide->length;
+
+	if (narrow->length < wide->length ||
+	    (wide->kind == ITEM_NAME && narrow->kind == ITEM_DOMAIN))
+		return false;
+	if (narrow->length > wide->length && (wide->kind == ITEM_NAME || tail[-1] != '.'))
+		return false;
+	return strncasecmp(rules_name(a, wide), tail, wide->length) == 0;
+}
+
+static bool
+item_covers(
+    const struct rule *a, const struct item *wide, const struct rule *b, const struct item *narrow)
+{
+	struct prefix prefix;
+
+	switch (wide->kind) {
+	case ITEM_ANY:
+		return true;
+	case ITEM_LOCAL:
+		return narrow->kind == ITEM_LOCAL;
+	case ITEM_INTERNAL:
+		if (!is_prefix(narrow))
+			return narrow->kind == ITEM_INTERNAL;
+		prefix = prefix_of(narrow);
+		return internal_covers(&prefix);
+	case ITEM_PORTS:
+		return wide->is.ports.low <= narrow->is.ports.low &&
+		    wide->is.ports.high >= narrow->is.ports.high;
+	case ITEM_USER:
+		return wide->length == narrow->length &&
+		    memcmp(rules_name(a, wide), rules_name(b, narrow), wide->length) == 0;
+	case ITEM_NAME:
+	case ITEM_DOMAIN:
+		return (narrow->kind == ITEM_NAME || narrow->kind == ITEM_DOMAIN) &&
+		    name_covers(a, wide, b, narrow);
+	default:
+		return is_prefix(narrow) && prefix_covers(wide, narrow);
+	}
+}
+
+static bool
+has_item_that_covers(const struct rule *a, const struct rule *b, const struct item *narrow)
+{
+	const struct item *wide;
+
+	for (wide = rules_first(a); wide != NULL; wide = rules_next(a, wide))
+		if (wide->criterion == narrow->criterion && item_covers(a, wide, b, narrow))
+			return true;
+	return false;
+}
+
+static bool
+has_criterion(const struct rule *rule, enum rule_criterion criterion)
+{
+	const struct item *item;
+
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
+		if (item->criterion == criterion)
+			return true;
+	return false;
+}
+
+/* Of one criterion: a names none, or each item of b is covered by one of a's. */
+static bool
+criterion_covers(const struct rule *a, const struct rule *b, enum rule_criterion criterion)
+{
+	const struct item *narrow;
+
+	if (!has_criterion(a, criterion))
+		return true;
+	if (!has_criterion(b, criterion))
+		return false;
+	for (narrow = rules_first(b); narrow != NULL; narrow = rules_next(b, narrow))
+		if (narrow->criterion == criterion && !has_item_that_covers(a, b, narrow))
+			return false;
+	return true;
+}
+
+static bool
+names_unspecified(const struct rule *rule)
+{
+	const struct item *item;
+
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
+		if (item->criterion == RULE_TO && item->kind == ITEM_PREFIX4 &&
+		    rules_is_unspecified(item))
+			return true;
+	return false;
+}
+
+/* But for the destination. */
+static bool
+asks_no_more(const struct rule *a, const struct rule *b)
+{
+	return (a->command == 0 || a->command == b->command) && criterion_covers(a, b, RULE_FROM) &&
+	    criterion_covers(a, b, RULE_USER) && criterion_covers(a, b, RULE_PORT);
+}
+
+static bool
+covers(const struct rule *a, const struct rule *b)
+{
+	/* BIND to 0.0.0.0 passes over permits that do not name it. */
+	if (a->permit && b->command != SOCKS4_CONNECT && names_unspecified(b) &&
+	    !names_unspecified(a))
+		return false;
+	return criterion_covers(a, b, RULE_TO) && asks_no_more(a, b);
+}
+
+/* ---- the warnings ---- */
+
+struct checker {
+	struct frozen *index;
+	void (*tell)(unsigned line, const char *warning);
+	const char *records;
+	size_t *guards; /* where the rules are that deny to internal */
+	size_t guard_count;
+};
+
+/* Names keys of the rule: what covers all its items is filed under one of those that cover its
+ * first one, or under none. */
+static void
+ask_by(struct frozen *index, const struct rule *rule)
+{
+	const struct item *item, *before = NULL;
+	bool from;
+
+	frozen_begin(index, false);
+	for (item = rules_first(rule); item != NULL; before = item, item = rules_next(rule, item)) {
+		if (before != NULL && before->criterion == item->criterion)
+			continue;
+		from = item->criterion == RULE_FROM;
+		if (item->kind == ITEM_PREFIX4)
+			frozen_by_prefix(index, from ? FROZEN_FROM4 : FROZEN_TO4,
+			    rules_octets(item), item->length);
+		else if (item->kind == ITEM_PREFIX6)
+			frozen_by_prefix(index, from ? FROZEN_FROM6 : FROZEN_TO6,
+			    rules_octets(item), item->length);
+		else if (item->kind == ITEM_NAME || item->kind == ITEM_DOMAIN)
+			frozen_by_name(
+			    index, rules_name(rule, item), item->length, item->kind == ITEM_DOMAIN);
+		else if (item->kind == ITEM_USER)
+			frozen_by_user(index, rules_name(rule, item), item->length);
+	}
+}
+
+static void
+check_earlier(struct checker *checker, const struct rule *rule)
+{
+	const struct rule *earlier;
+	struct text text;
+	char warning[96];
+
+	ask_by(checker->index, rule);
+	while ((earlier = frozen_next(checker->index)) != NULL && earlier->line < rule->line) {
+		if (!covers(earlier, rule))
+			continue;
+		text_start(&text, warning, sizeof warning);
+		text_put(&text, "this rule never decides: line ");
+		text_put_number(&text, earlier->line, 1);
+		text_put(&text, " matches all that it matches");
+		checker->tell(rule->line, warning);
+		return;
+	}
+}
+
+/* True if the rule lets in a source that is neither local nor loopback. */
+static bool
+lets_others_in(const struct rule *rule)
+{
+	static const struct prefix loopback4 = { { .family = AF_INET, .octets = { 127 } }, 8 };
+	static const struct prefix loopback6 = { { .family = AF_INET6, .octets = { [15] = 1 } },
+		128 };
+	const struct item *item;
+	struct prefix prefix;
+
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item)) {
+		if (item->criterion != RULE_FROM || item->kind == ITEM_LOCAL)
+			continue;
+		if (!is_prefix(item))
+			return true;
+		prefix = prefix_of(item);
+		if (!(prefix.length >= 8 && address_in_prefix(&prefix.address, &loopback4)) &&
+		    !(prefix.length == 128 && address_in_prefix(&prefix.address, &loopback6)))
+			return true;
+	}
+	return false;
+}
+
+static void
+check_internal(struct checker *checker, const struct rule *rule)
+{
+	size_t i;
+
+	if (!rule->permit || has_criterion(rule, RULE_TO) || !lets_others_in(rule))
+		return;
+	for (i = 0; i < checker->guard_count; i++)
+		if (asks_no_more(
+			(const struct rule *)(const void *)(checker->records + checker->guards[i]),
+			rule))
+			return;
+	checker->tell(rule->line,
+	    "clients can reach internal addresses: put `deny to internal` before this rule, "
+	    "or write `to any` if that is meant");
+}
+
+static void
+check_words(struct checker *checker, const struct rule *rule)
+{
+	static const char *const everything[] = { "all", "everything", "external", "world" };
+	const struct item *item;
+	const char *name;
+	size_t i;
+
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item)) {
+		name = rules_name(rule, item);
+		for (i = 0; item->kind == ITEM_NAME && i < sizeof everything / sizeof *everything;
+		     i++)
+			if (strlen(everything[i]) == item->length &&
+			    strncasecmp(name, everything[i], item->length) == 0)
+				checker->tell(rule->line,
+				    "a destination of that name is one host: write `to any` for "
+				    "all");
+		if (item->kind != ITEM_USER)
+			continue;
+		if ((item->length == 3 && memcmp(name, "any", 3) == 0) ||
+		    (item->length == 1 && *name == '*'))
+			checker->tell(rule->line,
+			    "a user of that name is one user: leave `user` out for all");
+		else if (*name == '"' || *name == '\'')
+			checker->tell(
+			    rule->line, "the quotes are part of the user's name: leave them out");
+	}
+}
+
+static bool
+check_all(struct checker *checker, const struct rule *records, size_t bytes)
+{
+	const char *at = (const char *)records, *end = at + bytes;
+	const struct rule *rule;
+	size_t *guards;
+	bool permits = false;
+
+	for (; at < end; at += rule->size) {
+		rule = (const struct rule *)(const void *)at;
+		permits = permits || rule->permit;
+		check_earlier(checker, rule);
+		check_internal(checker, rule);
+		check_words(checker, rule);
+		if (rule->permit || !(rule->internal & 1 << RULE_TO))
+			continue;
+		guards = realloc(checker->guards, (checker->guard_count + 1) * sizeof *guards);
+		if (guards == NULL)
+			return false;
+		checker->guards = guards;
+		checker->guards[checker->guard_count++] =
+		    (size_t)((const char *)rule - checker->records);
+	}
+	if (!permits)
+		checker->tell(0, "no rule permits anything: every request is denied");
+	return true;
+}
+
+bool
+warnings_find(const struct rule *records, size_t bytes, const void *image,
+    void (*tell)(unsigned line, const char *warning))
+{
+	struct checker checker = {
+		.tell = tell, .index = calloc(1, FROZEN_SIZE), .records = (const char *)records
+	};
+	bool done = false;
+
+	if (checker.index != NULL) {
+		frozen_use(checker.index, image);
+		done = check_all(&checker, records, bytes);
+		frozen_close(checker.index);
+	}
+	free(checker.index);
+	free(checker.guards);
+	return done;
+}

@@ -1,0 +1,247 @@
+#!/usr/bin/env bats
+# The frozen list: written, asked, stale, damaged, replaced; and that it says what its text says.
+
+# shellcheck disable=SC2016,SC2154 # bats sets stderr; what runs in the lab stands in single quotes
+bats_require_minimum_version 1.5.0
+load helper
+
+setup() {
+	cd "$SCRATCH" || return 1
+	printf '%s\n' '# a comment' 'deny to internal' 'deny to .bad.example,203.0.113.0/24,2001:db8:bad::/48' \
+		'permit connect from 192.0.2.0/24 user alice to .example.org,198.51.100.0/24 port 443 ident require' \
+		'permit from local,::1,10.0.0.0/8' >list
+}
+
+teardown() {
+	stop_all
+}
+
+freeze() {
+	run --separate-stderr -0 "$BIN" -t -a "${1:-list}" -o "${2:-frozen}"
+	[ -z "$output" ]
+}
+
+# refused TARGET MESSAGE: freezing ends with 2 and this word, and the target is as it was
+refused() {
+	local before
+	before=$(ls -la "$1" 2>&1)
+	run --separate-stderr -2 "$BIN" -t -a list -o "$1"
+	[ -z "$output" ]
+	[[ $stderr == *"$2"* ]] || fail "$stderr"
+	[ "$(ls -la "$1" 2>&1)" = "$before" ]
+	leftovers
+}
+
+leftovers() {
+	[ -z "$(find . -name '*.??????' ! -name list)" ]
+}
+
+@test "written: with the text's mode, whole, and nothing beside it" {
+	umask 077
+	chmod 640 list
+	[ "$(id -u)" != 0 ] || chgrp 1 list
+	freeze
+	[ "$(stat -c '%a %g' frozen)" = "$(stat -c '%a %g' list)" ]
+	leftovers
+	inode=$(stat -c %i frozen)
+	freeze
+	[ "$(stat -c %i frozen)" != "$inode" ]
+	: >empty
+	freeze list empty
+	cmp <(tail -c +400 empty) <(tail -c +400 frozen)
+}
+
+@test "a target that is anything else is refused" {
+	cp list copy
+	mkdir directory
+	ln -s frozen link
+	mkfifo pipe
+	refused copy 'is not a frozen list'
+	refused list 'is the text itself'
+	refused directory 'is not a file'
+	refused link 'is not a file'
+	refused pipe 'is not a file'
+	refused /dev/null 'is not a file'
+	run -2 "$BIN" -t -a list -o missing/frozen
+	[[ $output == *'No such file'* ]]
+	[ ! -e frozen ]
+	freeze
+	run -2 "$BIN" -t -a frozen -o other
+	[[ $output == *'frozen already: freeze the text' ]]
+	[ ! -e other ]
+	run -2 "$BIN" -a list -o other
+	run -2 "$BIN" -t -a list -o other connect u 192.0.2.7 8.8.8.8 80
+	echo deny nothing >wrong
+	run -2 "$BIN" -t -a wrong -o other
+	[ ! -e other ]
+}
+
+@test "a full disk, no permission and a killed freezer leave the old file whole" {
+	[ "$(id -u)" = 0 ] || skip 'needs root'
+	freeze
+	"$TESTS/lab" bash -euc '
+		mkdir /run/small
+		mount -t tmpfs -o size=64k tmpfs /run/small
+		cp frozen /run/small/
+		seq -f "deny to host%g.example" 20000 >long
+		status=0
+		"$BIN" -t -a long -o /run/small/frozen 2>said || status=$?
+		[ "$status" = 2 ]
+		grep -q "No space left" said
+		cmp frozen /run/small/frozen
+		[ "$(ls /run/small)" = frozen ]
+	' 3>&-
+	mkdir -m 755 shut
+	cp frozen shut/
+	chmod 755 .
+	run -2 setpriv --reuid 65534 --regid 65534 --clear-groups "$BIN" -t -a /etc/passwd -o shut/frozen
+	seq -f 'deny to host%g.example' 200000 >long
+	for delay in 0.05 0.1 0.15 0.2; do
+		timeout -s KILL "$delay" "$BIN" -t -a long -o shut/frozen 2>said || :
+		"$BIN" -t -v -a shut/frozen | grep -qE '^frozen, (4|200000) rules'
+	done
+}
+
+@test "known by its first bytes; -t and sessions give the lines and texts of the text" {
+	freeze
+	while read -r question; do
+		# shellcheck disable=SC2086 # words
+		run "$BIN" -t -a list $question
+		text=$output status_of_text=$status
+		# shellcheck disable=SC2086
+		run "$BIN" -t -a frozen $question
+		[ "$status $output" = "$status_of_text $text" ]
+	done <<-'END'
+		connect alice 192.0.2.7 198.51.100.9 443
+		connect bob 192.0.2.7 198.51.100.9 443
+		connect alice 192.0.2.7 198.51.100.9 80
+		connect alice 192.0.2.7 203.0.113.9 443
+		connect alice 192.0.2.7 10.0.0.9 443
+		connect alice local 8.8.8.8 1
+		bind alice local 0.0.0.0 1
+		connect alice ::1 2001:db8:bad::1 1
+		connect alice ::1 2001:db8:bae::1 1
+		connect alice 192.0.2.7 x.bad.example 443
+	END
+	run -0 "$BIN" -t -v -a frozen
+	[[ $output == "frozen, 4 rules, made of $PWD/list at 20"* ]]
+	run -0 "$BIN" -t -v -a list
+	[ "$output" = 'text, 4 rules' ]
+	cp list two
+	printf 'permit from any to 127.0.0.1\n' >two
+	freeze two frozen
+	"$TOOLS/peer" -2 log 2:listen 127.0.0.1:0 exec-tcp send '\x04\x01\p2\a\0' expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close \
+		expect-eof close expect-exit 0 -- "$BIN" -a frozen -l stderr
+	grep -q '^close .* rule=two:1 ' log
+}
+
+@test "stale: said once by a session, exit status 1 of -t, the question's own" {
+	mkdir elsewhere
+	freeze list elsewhere/frozen
+	touch -d '1 hour ago' list
+	run --separate-stderr -1 "$BIN" -t -a elsewhere/frozen
+	[ "$stderr" = "elsewhere/frozen: stale: $PWD/list was changed after it was frozen" ]
+	run --separate-stderr -0 "$BIN" -t -a elsewhere/frozen connect u local 8.8.8.8 80
+	[[ $stderr == *': stale: '* ]]
+	list=$PWD/elsewhere/frozen
+	status=0
+	(cd / && printf '%b' "$(request 4 1 80 203.0.113.1 u)" | "$BIN" -a "$list" -l stderr >"$SCRATCH/reply" 2>"$SCRATCH/log") || status=$?
+	[ "$status" = 0 ]
+	[ "$(grep -c 'stale' log)" = 1 ]
+	grep -q '^refuse .* rule=list:3 code=91 reason=denied$' log
+	mv list gone
+	"$BIN" -t -a elsewhere/frozen
+	"$BIN" -t -a /dev/stdin -o frozen < <(cat gone)
+	sleep 0.01
+	"$BIN" -t -a frozen
+}
+
+@test "cut, of another version or machine, or changed in place: broken-list" {
+	freeze
+	for change in 'truncate -s -8 broken' 'truncate -s 100 broken' 'truncate -s +8 broken' \
+		'printf "\x02" | dd of=broken bs=1 seek=24 conv=notrunc status=none' \
+		'printf "\x02" | dd of=broken bs=1 seek=31 conv=notrunc status=none'; do
+		cp frozen broken
+		eval "$change"
+		run --separate-stderr -2 "$BIN" -t -a broken
+		[[ $stderr == 'broken: '*'freeze the text again' ]] || fail "$change: $stderr"
+		status=0
+		printf '%b' "$(request 4 1 80 203.0.113.1 u)" | "$BIN" -a broken -l stderr >reply 2>log || status=$?
+		[ "$status" = 2 ]
+		grep -q 'reason=broken-list$' log
+	done
+}
+
+@test "written over while a session waits for its request: broken-list" {
+	freeze
+	start session "$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send '\x04' wait-file "$SCRATCH/go" \
+		send '\x01\0\x50\xcb\0\x71\x09\0' expect '\0\x5b\0\0\0\0\0\0' close expect-exit 2 -- "$BIN" -a frozen -l stderr
+	wait_for pgrep -f "^$BIN -a frozen -l stderr"
+	wait_for opened "$(pgrep -f "^$BIN -a frozen -l stderr")"
+	touch frozen
+	touch go
+	status_of session
+	grep -q 'reason=broken-list$' log
+}
+
+# opened PID: it has the list open
+opened() {
+	[[ "$(readlink "/proc/$1/fd/"*)" == *"$PWD/frozen"* ]]
+}
+
+@test "whatever byte is changed, and wherever it is cut: no crash, under the sanitizers" {
+	freeze
+	"$TOOLS/mangle" frozen
+}
+
+@test "a thousand sessions while the list is replaced a hundred times: each by one list or the other" {
+	printf 'permit from any to 127.0.0.1\n' >one
+	printf 'deny to 127.0.0.1\n' >two
+	"$BIN" -t -a one -o a 2>said
+	"$BIN" -t -a two -o b 2>said
+	cp a frozen
+	start server "$TOOLS/serve" -s statuses 0 "$BIN" -l stderr -a frozen
+	port=$(port_of server)
+	start web "$TOOLS/serve" 0 true
+	ask=$(request 4 1 "$(port_of web)" 127.0.0.1 '')
+	{
+		for _ in {1..50}; do
+			cp a c && mv c frozen
+			cp b c && mv c frozen
+		done
+		touch replaced
+	} &
+	replacing=$!
+	for _ in {1..1000}; do
+		exec {fd}<>"/dev/tcp/127.0.0.1/$port"
+		printf %b "$ask" >&"$fd"
+		head -c 2 <&"$fd" | od -An -tu1 >>codes
+		exec {fd}>&-
+	done
+	wait "$replacing"
+	wait_for ended 1000
+	[ "$(sort -u codes | tr -d ' \n')" = 090091 ] || [ "$(sort -u codes | wc -l)" = 1 ]
+	[ "$(sort -u statuses)" = 0 ]
+	run -1 grep -vE '^(open|close|refuse) .*rule=(one|two):1( |$)' server.err
+}
+
+ended() {
+	[ "$(wc -l <statuses)" = "$1" ]
+}
+
+@test "a list of a hundred thousand: frozen in seconds, asked by a few reads" {
+	awk 'BEGIN {
+		print "deny to internal"
+		for (i = 0; i < 60000; i++) printf "deny to .host%d.example%d.org\n", i, i % 100
+		for (i = 0; i < 40000; i++) printf "deny to %d.%d.%d.0/24\n", 11 + i % 80, int(i / 80) % 250, i % 250
+		print "permit from any port 80,443"
+	}' >long
+	before=$SECONDS
+	freeze long
+	[ $((SECONDS - before)) -le $((10 * SLOW)) ]
+	[ "$(stat -c %s frozen)" -le $((6 * $(stat -c %s long))) ]
+	require strace
+	ASAN_OPTIONS=detect_leaks=0 strace -o trace -e trace=pread64 "$BIN" -t -a frozen connect u 192.0.2.7 8.8.8.8 443 >said
+	[ "$(wc -l <trace)" -le 40 ]
+	grep -q "^permit 8.8.8.8 443 by long:100002: permit from any port 80,443$" said
+}
