@@ -21,6 +21,27 @@ field(const unsigned char *bytes, size_t length, size_t *offset, const char **te
 	return REASON_NONE;
 }
 
+/* What a client speaks whose first byte is not SOCKS4's. For HTTP the beginning of a method is
+ * enough: nothing more is waited for. */
+static enum reason
+other_protocol(const unsigned char *bytes, size_t length)
+{
+	static const char methods[][9] = { "GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "CONNECT ",
+		"OPTIONS ", "TRACE ", "PATCH " };
+	size_t i, most;
+
+	if (bytes[AT_VERSION] == 5)
+		return REASON_IS_SOCKS5;
+	if (bytes[AT_VERSION] == 0x16) /* a handshake record, RFC 8446 section 5.1 */
+		return REASON_IS_TLS;
+	for (i = 0; i < sizeof methods / sizeof *methods; i++) {
+		most = strlen(methods[i]);
+		if (memcmp(bytes, methods[i], length < most ? length : most) == 0)
+			return REASON_IS_HTTP;
+	}
+	return REASON_BAD_VERSION;
+}
+
 enum reason
 socks4_decode_request(
     const unsigned char *bytes, size_t length, struct socks4_request *request, size_t *used)
@@ -30,7 +51,7 @@ socks4_decode_request(
 
 	memset(request, 0, sizeof *request);
 	if (length > AT_VERSION && bytes[AT_VERSION] != SOCKS4_VERSION)
-		return bytes[AT_VERSION] == 5 ? REASON_IS_SOCKS5 : REASON_BAD_VERSION;
+		return other_protocol(bytes, length);
 	if (length > AT_CODE) {
 		if (bytes[AT_CODE] != SOCKS4_CONNECT && bytes[AT_CODE] != SOCKS4_BIND)
 			return REASON_BAD_COMMAND;

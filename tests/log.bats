@@ -91,7 +91,7 @@ syslog_up() {
 	logged 'refuse cmd=bind src=127\.0\.0\.1:[0-9]+ code=91 reason=short-request'
 	rm "$LOG"
 	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x05' expect '\x05\xff' expect-eof -- "$BIN" -a "$LIST" -l stderr
-	logged 'refuse src=127\.0\.0\.1:[0-9]+ code=255 reason=bad-version'
+	logged 'refuse src=127\.0\.0\.1:[0-9]+ code=255 reason=is-socks5'
 }
 
 @test "stderr: a USERID that has been read is shown, an empty one too" {

@@ -191,7 +191,7 @@ MAPPED='\0\0\0\0\0\0\0\0\0\0\xff\xff'
 	# Nor does a pipe or a Unix socket speak it.
 	SENDERS=0.0.0.0/0,::/0
 	for kind in exec-pipes exec-unix; do
-		"$TOOLS/peer" -2 log "$kind" send P expect '\0\x5b\0\0\0\0\0\0' expect-eof close expect-exit 0 -- \
+		"$TOOLS/peer" -2 log "$kind" send PR expect '\0\x5b\0\0\0\0\0\0' expect-eof close expect-exit 0 -- \
 			"$BIN" -P "$SENDERS" -a list -l stderr
 		grep -q '^refuse src=local code=91 reason=bad-version$' log
 	done

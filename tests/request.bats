@@ -99,9 +99,17 @@ refused() {
 
 @test "every refusal of a request has its reply and its reason" {
 	long=$(printf 'u%.0s' {1..256})
-	refused bad-version '\x05\xff' '\x05\x01\x00'
+	refused is-socks5 '\x05\xff' '\x05\x01\x00'
 	grep -q ' code=255 ' "$SCRATCH/log"
-	refused bad-version "$REJECTED" 'GET / HTTP/1.0\r\n\r\n'
+	refused is-tls "$REJECTED" '\x16\x03\x01\x02\x00'
+	for method in G GET 'GET ' HEAD POST P PU PUT DELETE CONNECT OPTIONS TRACE PATCH; do
+		refused is-http "$REJECTED" "$method"
+	done
+	for method in GETS PROXY get Q; do
+		refused bad-version "$REJECTED" "$method"
+	done
+	refused is-http "$REJECTED" 'GET / HTTP/1.0\r\n\r\n'
+	refused is-http "$REJECTED" 'CONNECT example.org:443 HTTP/1.1\r\n\r\n'
 	refused bad-version "$REJECTED" '\x00'
 	refused bad-command "$REJECTED" '\x04\x00'
 	refused bad-command "$REJECTED" '\x04\x03\x00\x50\x7f\x00\x00\x01\x00'
