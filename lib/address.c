@@ -94,10 +94,10 @@ address_parse_prefix(const char *text, struct prefix *prefix)
 	bool six = memchr(text, ':', length) != NULL;
 	unsigned bits = six ? 128 : 32;
 
-	if (strchr(text, '%') != NULL)
-		return "has a zone: leave it out, a prefix covers every interface";
 	if (parse_bare(text, length, six ? AF_INET6 : AF_INET, &prefix->address) == -1)
-		return "is not an address";
+		return strchr(text, '%') == NULL
+		    ? "is not an address"
+		    : "has a zone: leave it out, a prefix covers every interface";
 	prefix->length = bits;
 	if (slash != NULL &&
 	    (address_parse_port(slash + 1, 0, &prefix->length) == -1 || prefix->length > bits))

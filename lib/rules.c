@@ -238,15 +238,18 @@ name_item(struct parser *parser, char *element)
 static const char *
 destination_item(struct parser *parser, char *element)
 {
-	char *colon = strchr(element, ':');
+	char *colon = NULL, *sign;
 	const char *message;
 
+	for (sign = element; *sign != '\0' && *sign != '/' && *sign != ':'; sign++)
+		;
 	if (strcmp(element, "any") == 0)
 		parser->item->kind = ITEM_ANY;
 	else if (strcmp(element, "internal") == 0)
 		parser->item->kind = ITEM_INTERNAL;
-	else if (colon != NULL || strchr(element, '/') != NULL) {
+	else if (*sign != '\0') {
 		message = prefix_item(parser, element);
+		colon = strchr(element, ':');
 		if (message == NULL || colon == NULL || strchr(colon + 1, ':') != NULL)
 			return message;
 		*colon = '\0';
@@ -266,7 +269,7 @@ static const char *
 port_item(struct parser *parser, char *element)
 {
 	const struct servent *service;
-	char *dash = strchr(element, '-');
+	char *dash = NULL;
 	unsigned low, high;
 	size_t i;
 
@@ -274,7 +277,8 @@ port_item(struct parser *parser, char *element)
 	if (strcmp(element, "any") == 0)
 		return "is no port: leave port out, and the rule matches every port";
 	for (i = 0; is_digit(element[i]) || element[i] == '-'; i++)
-		;
+		if (element[i] == '-' && dash == NULL)
+			dash = &element[i];
 	if (element[i] != '\0') {
 		service = getservbyname(element, "tcp");
 		if (service == NULL)
@@ -498,9 +502,11 @@ tidy(char *line, size_t *length)
 	char *from = line, *to = line, *end = line + *length;
 
 	for (; from < end && *from != '#'; from++) {
-		if (*from == '\0' || *from == '\r')
+		if ((unsigned char)*from > '#')
+			*to++ = *from; /* most are */
+		else if (*from == '\0' || *from == '\r')
 			break;
-		if (*from != ' ' && *from != '\t')
+		else if (*from != ' ' && *from != '\t')
 			*to++ = *from;
 		else if (to > line && to[-1] != ' ')
 			*to++ = ' ';
