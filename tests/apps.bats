@@ -2,9 +2,7 @@
 # The applications that the protocol's specification names, and some that came later: each with a client and a server from the
 # distribution, which meet only through the proxy.
 
-setup() {
-	load launch
-}
+load launch
 
 # --- on the machine ---
 
@@ -43,7 +41,7 @@ ended() {
 }
 
 @test "telnet: options and a conversation on a terminal" {
-	need telnet telnetd socksify
+	require telnet telnetd socksify
 	telnet_scene() {
 		proxy_up
 		# shellcheck disable=SC2016 # for the script
@@ -67,7 +65,7 @@ ended() {
 }
 
 @test "ftp, passive: a listing and a file in both directions" {
-	need tnftp vsftpd socksify
+	require tnftp vsftpd socksify
 	ftp_scene() {
 		proxy_up
 		cd "$SCRATCH"
@@ -93,7 +91,7 @@ ended() {
 }
 
 @test "finger and whois: a question, an answer, the end" {
-	need finger whois socksify
+	require finger whois socksify
 	daemon fingerd usr/sbin/in.fingerd
 	finger_scene() {
 		proxy_up
@@ -113,7 +111,7 @@ ended() {
 }
 
 @test "gopher: a menu and a binary file" {
-	need curl
+	require curl
 	daemon gophernicus usr/sbin/gophernicus
 	gopher_scene() {
 		proxy_up
@@ -134,7 +132,7 @@ ended() {
 }
 
 @test "www: a page by name, a part of it, a form" {
-	need curl busybox
+	require curl busybox
 	www_scene() {
 		proxy_up
 		mkdir -p /run/www/cgi-bin
@@ -154,7 +152,7 @@ ended() {
 }
 
 @test "TLS: the certificate's name is checked end to end" {
-	need curl openssl
+	require curl openssl
 	tls_scene() {
 		proxy_up
 		cd "$SCRATCH"
@@ -182,7 +180,7 @@ ended() {
 }
 
 @test "SMTP and POP3: a letter there and back" {
-	need curl
+	require curl
 	daemon popa3d usr/sbin/popa3d
 	pop3=$DAEMON
 	daemon exim4-daemon-light usr/sbin/exim4
@@ -244,7 +242,7 @@ ended() {
 }
 
 @test "MQTT: subscribed, published, received" {
-	need mosquitto_pub mosquitto_sub
+	require mosquitto_pub mosquitto_sub
 	daemon mosquitto usr/sbin/mosquitto
 	mqtt_scene() {
 		proxy_up

@@ -1,11 +1,10 @@
 #!/usr/bin/env bats
 # examples/fail2ban: the filter, on the program's own lines, and whom a real fail2ban bans for them.
 
-bats_require_minimum_version 1.5.0
+load launch
 
 setup() {
-	load launch
-	need fail2ban-regex fail2ban-server rsyslogd
+	require fail2ban-regex fail2ban-server rsyslogd
 }
 
 # ask SOURCE BYTES: a request that is refused
@@ -113,7 +112,7 @@ other_in_journal() {
 }
 
 @test "the filter finds them in the journal, and in what journalctl prints" {
-	/usr/bin/python3 -c 'import systemd.journal' || need python3-systemd
+	/usr/bin/python3 -c 'import systemd.journal' || require python3-systemd
 	journalled() {
 		cp "$EXAMPLES/fail2ban/filter.d/socks4-stdio.conf" /etc/fail2ban/filter.d/
 		sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf

@@ -1,9 +1,10 @@
 #!/usr/bin/env bats
 # examples/haproxy: a real haproxy on the balancer, three gateways with a network of their own each.
 
+load launch
+
 setup() {
-	load launch
-	need haproxy
+	require haproxy
 	daemon ipsvd usr/bin/tcpsvd
 }
 

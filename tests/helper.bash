@@ -43,7 +43,7 @@ start() {
 }
 
 wait_for() {
-	local end=$((SECONDS + 30))
+	local end=$((SECONDS + 30 * SLOW))
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || fail "gave up waiting for: $*" || return 1
 		sleep 0.01

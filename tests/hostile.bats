@@ -3,8 +3,9 @@
 # never end, BINDs that nobody calls. Meanwhile honest sessions go on, and nothing remains afterwards. Where sessions are slow
 # they are large too (tests/memcheck): what the examples let in, and the crowds that would fill it, are smaller then by as much.
 
+load launch
+
 setup() {
-	load launch
 	renice -n 10 "$BASHPID" >/dev/null # two hundred processes that start at once hold up whatever runs beside them
 }
 

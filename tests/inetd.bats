@@ -1,9 +1,7 @@
 #!/usr/bin/env bats
 # examples/inetd.conf under both inetd families, and the form of the launchd file.
 
-setup() {
-	load launch
-}
+load launch
 
 session() {
 	install_files socks4-stdio.acl=/etc/socks4-stdio.acl inetd.conf=/etc/inetd.conf
@@ -30,7 +28,7 @@ session() {
 }
 
 @test "inetutils-inetd serves sessions by examples/inetd.conf" {
-	need inetutils-inetd
+	require inetutils-inetd
 	inetutils() {
 		session inetutils-inetd /etc/inetd.conf
 	}
@@ -38,7 +36,7 @@ session() {
 }
 
 @test "the launchd file is well-formed and names the program and its list" {
-	need xmllint
+	require xmllint
 	plist=$EXAMPLES/launchd/org.socks4-stdio.plist
 	xmllint --nonet --noout "$plist"
 	value() {

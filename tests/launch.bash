@@ -6,15 +6,12 @@
 #
 # The client has an internal address and one that is not; the server's are not internal, so lists that deny `internal` let them be.
 
-TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-TOOLS=$TESTS/bin
+# shellcheck source=tests/helper.bash
+. "$(dirname "${BASH_SOURCE[0]}")/helper.bash"
 EXAMPLES=$TESTS/../examples
-BIN=$(realpath -m "${BIN:-$TESTS/../socks4-stdio}")
 LAB=${LAB:-$TESTS/lab}
-SLOW=${SLOW:-1} # as in helper.bash
 LIMIT=$((256 / SLOW)) # of sessions in all, in the examples: slow builds are large, too
-export BIN TOOLS EXAMPLES SLOW LIMIT
-umask 022
+export EXAMPLES LIMIT
 
 # daemon PACKAGE PROGRAM: set DAEMON to the program's path. Packages that exclude each other, or that nobody wants to have
 # installed, are unpacked into a cache instead; what is missing there is fetched from the distribution.
@@ -32,35 +29,16 @@ unpacked() {
 		download "$2" && dpkg -x ./*.deb . && rm ./*.deb) && [ -x "$DAEMON" ]
 }
 
-# need PROGRAM...: skip the test, under STRICT=1 fail it, when one is missing
-need() {
-	local program
-	for program in "$@"; do
-		command -v "$program" >/dev/null || lack "$program is missing" || return 1
-	done
-}
-
-need_root() {
-	unshare --mount true 2>/dev/null || lack 'needs root, for namespaces of its own'
-}
-
-# lack REASON
-lack() {
-	echo "$1" >&2
-	[ "${STRICT-}" != 1 ] || return 1
-	skip "$1"
-}
-
 # in_lab FUNCTION...: run the last one on a lab machine; the others are what it calls
 in_lab() {
-	need_root
+	require_root
 	SCRATCH=$BATS_TEST_TMPDIR "$LAB" bash -c "$(scenario "$@")" 3>&-
 }
 
 # in_boot FUNCTION...: likewise on a machine that systemd has booted, with the units of examples/systemd; $DROP_IN, where set, is a
 # file that loosens the service for a build that needs more
 in_boot() {
-	need_root
+	require_root
 	SCRATCH=$BATS_TEST_TMPDIR BOOT_LIMIT=${BOOT_LIMIT:-$((60 * SLOW))} "$TESTS/boot-systemd" -b "$BIN=/usr/local/sbin/socks4-stdio" \
 		-b "$EXAMPLES/socks4-stdio.acl=/etc/socks4-stdio.acl" \
 		-b "$EXAMPLES/systemd/socks4-stdio.socket=/etc/systemd/system/socks4-stdio.socket" \
@@ -141,17 +119,6 @@ web() {
 	printf 'HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n'
 }
 
-wait_for() {
-	local end=$((SECONDS + 30 * SLOW))
-	until "$@"; do
-		if [ "$SECONDS" -gt "$end" ]; then
-			echo "waited in vain for: $*" >&2
-			return 1
-		fi
-		read -r -t 0.02 <> <(:) || :
-	done
-}
-
 listening() {
 	[ -n "$(on "$1" ss -Hltn "src $2")" ]
 }
@@ -211,7 +178,7 @@ refusal() {
 # hold COUNT: open so many sessions at once from the client, which stay open until `release`; `held` prints how many got
 # which reply, `-` for a connection closed without one.
 hold() {
-	on client bash -c "$(declare -f hold_sessions wait_for); hold_sessions $1" \
+	on client bash -c "$(declare -f hold_sessions wait_for fail); hold_sessions $1" \
 		>"$SCRATCH/held" 2>"$SCRATCH/held.err" &
 	HOLDER=$!
 	until [ -e "$SCRATCH/holding" ]; do
@@ -249,32 +216,13 @@ release() {
 
 # bind_and_call: BIND for a caller from the server, which sends a line; print the line as the client gets it
 bind_and_call() {
-	on client bash -c "$(declare -f bind_session wait_for); bind_session" >"$SCRATCH/bound" &
+	on client "$TOOLS/peer" -t $((10 * SLOW)) connect 10.1.0.1:1080 send '\x04\x02\0\0\xcb\0\x71\x50\0' \
+		expect '\0\x5a\c3\?\?\?\?' print '\d3\n' expect '\0\x5a\?\?\xcb\0\x71\x50' read-to "$SCRATCH/bound" >"$SCRATCH/bind-port" &
 	local client=$!
-	wait_for test -e "$SCRATCH/bind-port"
+	wait_for test -s "$SCRATCH/bind-port"
 	on server bash -c "echo called back >/dev/tcp/203.0.113.1/$(cat "$SCRATCH/bind-port")"
 	wait "$client"
 	cat "$SCRATCH/bound"
-}
-
-bind_session() {
-	local reply fd
-	exec {fd}<>/dev/tcp/10.1.0.1/1080
-	printf '\x04\x02\x00\x00\xcb\x00\x71\x50\x00' >&"$fd"
-	reply=$(timeout $((5 * SLOW)) head -c 8 <&"$fd" | od -An -tu1)
-	# shellcheck disable=SC2086 # split into bytes
-	set -- $reply
-	[ "$2" = 90 ] || {
-		echo "first reply $2"
-		exit 1
-	}
-	echo $(($3 * 256 + $4)) >"$SCRATCH/bind-port.new"
-	mv "$SCRATCH/bind-port.new" "$SCRATCH/bind-port"
-	reply=$(timeout $((10 * SLOW)) head -c 8 <&"$fd" | od -An -tu1)
-	# shellcheck disable=SC2086
-	set -- $reply
-	echo "second reply $2 from $5.$6.$7.$8"
-	timeout $((10 * SLOW)) cat <&"$fd"
 }
 
 # identd_up USER: answer so for every connection of the client

@@ -1,10 +1,9 @@
 #!/usr/bin/env bats
 # examples/log: the report, on the program's own lines; rsyslog's and logrotate's files, read by the real ones.
 
-bats_require_minimum_version 1.5.0
+load launch
 
 setup() {
-	load launch
 	REPORT=$EXAMPLES/log/socks4-report
 	export REPORT
 	mkdir -p "$BATS_TEST_TMPDIR"
@@ -91,7 +90,7 @@ Bytes up: 24, down: 88, sum: 112' ]
 }
 
 @test "the lines of rsyslog, in a file of its own, which logrotate takes away" {
-	need rsyslogd logrotate
+	require rsyslogd logrotate
 	syslogged() {
 		local log=/var/log/socks4-stdio.log
 		gateway_up log/rsyslog.conf=/etc/rsyslog.d/30-socks4-stdio.conf log/logrotate=/etc/logrotate.d/socks4-stdio
@@ -128,7 +127,7 @@ Bytes up: 24, down: 88, sum: 112' ]
 }
 
 @test "the lines of the journal, also when they go on to rsyslog" {
-	need rsyslogd logrotate
+	require rsyslogd logrotate
 	journalled() {
 		local log=/var/log/socks4-stdio.log
 		mkdir -p /etc/rsyslog.d
@@ -255,8 +254,8 @@ Lines not counted, since they are cut or garbled: 7' ]
 }
 
 @test "the README shows a report as the program and the script make it" {
-	need rsyslogd
-	need_root
+	require rsyslogd
+	require_root
 	sed -n 's/^    //p' "$EXAMPLES/log/README.md" >readme
 	"$TESTS/report-day" 20000 20 >day
 	on_awks day >report

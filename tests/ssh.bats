@@ -1,9 +1,10 @@
 #!/usr/bin/env bats
 # examples/ssh with a real sshd on the gateway: the forced command, and the users' ssh_config.
 
+load launch
+
 setup() {
-	load launch
-	need sshd ssh ssh-keygen useradd socat
+	require sshd ssh ssh-keygen useradd socat
 }
 
 # alice may only do what the forced command does; where it stands is the argument: in her key's line or in sshd's file.

@@ -1,9 +1,10 @@
 #!/usr/bin/env bats
 # examples/stunnel: SOCKS4 inside TLS, with a real stunnel at both ends.
 
+load launch
+
 setup() {
-	load launch
-	need stunnel4 openssl service
+	require stunnel4 openssl service
 }
 
 certificate() {

@@ -1,9 +1,10 @@
 #!/usr/bin/env bats
 # examples/systemd, in a systemd that is booted for each test.
 
+load launch
+
 setup() {
-	load launch
-	need_root
+	require_root
 }
 
 socket_up() {
@@ -82,7 +83,7 @@ failed_units() {
 		socket_up
 		[ "$(URL=http://in-dns.example.org/ fetch --proxy socks4a://alice@10.1.0.1:1080)" = hello ]
 		wait_for journal_has 6 '^open .* ident=alice .*name=in-dns.example.org'
-		[ "$(bind_and_call)" = $'second reply 90 from 203.0.113.80\ncalled back' ]
+		[ "$(bind_and_call)" = 'called back' ]
 		wait_for no_session_left
 		[ -z "$(failed_units)" ]
 	}

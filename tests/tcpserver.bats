@@ -1,9 +1,7 @@
 #!/usr/bin/env bats
 # examples/tcpserver/run with each of the servers it knows.
 
-setup() {
-	load launch
-}
+load launch
 
 run_up() {
 	install_files socks4-stdio.acl=/etc/socks4-stdio.acl tcpserver/run=/run/service/run
@@ -24,7 +22,7 @@ session() {
 }
 
 @test "tcpserver of ucspi-tcp serves sessions" {
-	need tcpserver
+	require tcpserver
 	ucspi() {
 		session tcpserver
 		[ "$(held)" = '17 90' ]
@@ -42,7 +40,7 @@ session() {
 }
 
 @test "run takes a server by itself, and refuses one that it does not know" {
-	need tcpserver
+	require tcpserver
 	chosen() {
 		install_files socks4-stdio.acl=/etc/socks4-stdio.acl tcpserver/run=/run/service/run
 		PORT=1081 /run/service/run >"$SCRATCH/log" &

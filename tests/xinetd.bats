@@ -1,8 +1,9 @@
 #!/usr/bin/env bats
 # examples/xinetd/socks4 under a real xinetd.
 
+load launch
+
 setup() {
-	load launch
 	daemon xinetd usr/sbin/xinetd
 }
 
