@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "lib/text.h"
 
 enum { LARGEST = 64 * 1024 * 1024 }; /* bytes of text */
+enum { STRINGS = 2 * 4096 };	     /* bytes of a frozen list's label and path */
 enum { SMALL = 4096 };		     /* bytes of a list that has not grown yet */
 
 /* One block: this, then the rules' records one after another, or a struct frozen. Mapped, so that
@@ -128,11 +130,16 @@ next_line(struct reader *reader, char **line, size_t *length)
 
 /* ---- loading ---- */
 
+/* Its frame must not lie below those that stay: the stack's pages are most of what a session holds.
+ */
+#ifdef __GNUC__
+__attribute__((noinline))
+#endif
 static void
 complain_of(const char *path, const struct reader *reader, const char *problem,
     void (*complain)(const char *message))
 {
-	char bytes[4096 + sizeof(struct rules_problem)];
+	char bytes[4096 + RULES_SENTENCE];
 	struct text message;
 
 	text_start(&message, bytes, sizeof bytes);
@@ -154,6 +161,33 @@ guess(int fd)
 	return fstat(fd, &status) == 0 && status.st_size > 0 && status.st_size <= LARGEST
 	    ? (size_t)status.st_size * 2
 	    : 0;
+}
+
+#ifdef __GNUC__
+__attribute__((noinline))
+#endif
+static void
+complain_of_line(const char *path, const struct reader *reader, const struct rules_problem *problem,
+    void (*complain)(const char *message))
+{
+	char sentence[RULES_SENTENCE];
+
+	rules_explain(problem, sentence);
+	complain_of(path, reader, sentence, complain);
+}
+
+#ifdef __GNUC__
+__attribute__((noinline))
+#endif
+static void
+complain_of_stale(const char *list, const char *path, void (*complain)(const char *message))
+{
+	char bytes[2 * 4096 + 64];
+	struct text message;
+
+	text_start(&message, bytes, sizeof bytes);
+	text_put_all(&message, list, ": stale: ", path, " was changed after it was frozen");
+	complain(bytes);
 }
 
 /* The list with room for so many more bytes, moved if need be; NULL with errno, and then it is as
@@ -209,7 +243,7 @@ read_lines(struct reader *reader, struct acl **list, const char *name,
 		*list = acl;
 		rule = rule_at(acl, acl->used);
 		if (!rules_read(line, length, rule, &problem)) {
-			complain_of(name, reader, problem.text, complain);
+			complain_of_line(name, reader, &problem, complain);
 			wrong = 1;
 			continue;
 		}
@@ -261,33 +295,56 @@ has_changed(const struct frozen_header *header, const char *path)
 		(int64_t)now.st_mtim.tv_nsec != header->text_nanoseconds);
 }
 
-/* The frozen list on reader->fd, which becomes the list's. */
-static struct acl *
-open_frozen(const struct reader *reader, const char *name, void (*complain)(const char *message))
+/* The label stays in the log's record when the list is gone. NULL if there is no memory. */
+static const char *
+keep_label(const char *label)
 {
-	static char strings[2 * 4096]; /* the label stays in the log's record to the end */
-	struct acl *acl = new_list(sizeof *acl + FROZEN_SIZE);
-	const struct frozen_header *header;
-	const char *problem;
+	static char usual[256]; /* no more, or it would take a page */
+	char *kept = strlen(label) < sizeof usual ? usual : malloc(strlen(label) + 1);
 
-	if (acl == NULL) {
-		complain_of(name, NULL, strerror(errno), complain);
-		close(reader->fd);
-		return NULL;
-	}
+	return kept != NULL ? strcpy(kept, label) : NULL;
+}
+
+/* Opens the frozen list on fd, which becomes the list's. NULL, or what is wrong. */
+static const char *
+use_frozen(struct acl *acl, int fd, const struct reader *reader)
+{
+	char *strings = (char *)(acl + 1) + FROZEN_SIZE;
+	const struct frozen_header *header;
+	const char *problem, *label, *path;
+
 	acl->frozen = (struct frozen *)(void *)(acl + 1);
-	problem = frozen_open(acl->frozen, reader->fd, reader->window.bytes, reader->end);
-	if (problem == NULL && !frozen_strings(acl->frozen, strings, sizeof strings))
-		problem = "a frozen list that was damaged: freeze the text again";
+	header = frozen_header(acl->frozen);
+	problem = frozen_open(acl->frozen, fd, reader->window.bytes, reader->end);
+	if (problem != NULL)
+		return problem;
+	if (!frozen_strings(acl->frozen, strings, STRINGS))
+		return "a frozen list that was damaged: freeze the text again";
+	label = keep_label(strings);
+	if (label == NULL)
+		return strerror(errno);
+	path = strings + header->label;
+	acl->internal = header->internal;
+	acl->about = (struct acl_frozen){ label, path, header->rules, header->made,
+		has_changed(header, path) };
+	return NULL;
+}
+
+static struct acl *
+load_frozen(const struct reader *reader, const char *name, void (*complain)(const char *message))
+{
+	struct acl *acl = new_list(sizeof *acl + FROZEN_SIZE + STRINGS);
+	const char *problem = acl != NULL ? use_frozen(acl, reader->fd, reader) : strerror(errno);
+
 	if (problem != NULL) {
 		complain_of(name, NULL, problem, complain);
+		if (acl == NULL)
+			close(reader->fd);
 		acl_free(acl);
 		return NULL;
 	}
-	header = frozen_header(acl->frozen);
-	acl->internal = header->internal;
-	acl->about = (struct acl_frozen){ strings, strings + header->label, header->rules,
-		header->made, has_changed(header, strings + header->label) };
+	if (acl->about.stale)
+		complain_of_stale(name, acl->about.path, complain);
 	return acl;
 }
 
@@ -331,7 +388,7 @@ acl_load(const char *path, struct acl_window window, struct stat *text,
 		return NULL;
 	}
 	if (frozen_begins(window.bytes, reader.end))
-		return open_frozen(&reader, path, complain);
+		return load_frozen(&reader, path, complain);
 	acl = read_text(&reader, path, complain);
 	if (acl != NULL && text != NULL && S_ISREG(text->st_mode) && !is_same(fd, text)) {
 		complain_of(path, NULL, "was changed while it was read", complain);

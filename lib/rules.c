@@ -17,9 +17,8 @@ struct parser {
 	struct rule *rule;
 	struct item *item; /* the next one */
 	char *line, *rest;
-	char *cut;		    /* the blank that is a NUL now */
-	const char *subject;	    /* what a message is about; it ends at a blank */
-	char instead[ELEMENT + 64]; /* what to write, if the intent is plain */
+	char *cut; /* the blank that is a NUL now */
+	struct rules_problem *problem;
 	bool seen[RULE_CRITERIA + 1];
 };
 
@@ -54,13 +53,20 @@ next_word(struct parser *parser)
 
 /* ---- elements: these return NULL, or the end of a sentence that the subject begins ---- */
 
-static const char *
-suggest(struct parser *parser, const char *message, const char *first, const char *second)
+/* Says what to write instead, piece by piece. */
+static void
+put_piece(struct parser *parser, const char *text, size_t length)
 {
-	struct text text;
+	struct rules_problem *problem = parser->problem;
 
-	text_start(&text, parser->instead, sizeof parser->instead);
-	text_put_all(&text, first, second);
+	problem->instead[problem->pieces].text = text;
+	problem->instead[problem->pieces++].length = length;
+}
+
+static const char *
+suggest(struct parser *parser, const char *message, const char *word)
+{
+	put_piece(parser, word, strlen(word));
 	return message;
 }
 
@@ -90,14 +96,15 @@ static const char *
 wrong_prefix(struct parser *parser, const char *element, const char *message)
 {
 	const char *slash = strchr(element, '/');
+	char *digits = parser->problem->digits;
 	unsigned length;
-	struct text text;
 
 	if (slash == NULL || !netmask_length(slash + 1, &length))
 		return message;
-	text_start(&text, parser->instead, sizeof parser->instead);
-	text_put_bytes(&text, element, (size_t)(slash - element) + 1);
-	text_put_number(&text, length, 1);
+	digits[0] = (char)('0' + length / 10);
+	digits[1] = (char)('0' + length % 10);
+	put_piece(parser, element, (size_t)(slash - element) + 1);
+	put_piece(parser, digits + (length < 10), length < 10 ? 1 : 2);
 	return "has a netmask in place of a length";
 }
 
@@ -135,7 +142,7 @@ wrong_source(struct parser *parser, const char *element, const char *message)
 
 	for (i = 0; i < sizeof words / sizeof *words; i++)
 		if (strcasecmp(element, words[i]) == 0)
-			return suggest(parser, "is in the wrong case", words[i], "");
+			return suggest(parser, "is in the wrong case", words[i]);
 	for (i = 0; is_name_octet(element[i]) || element[i] == '.'; i++)
 		;
 	if (element[i] == '\0' && element[strspn(element, "0123456789.")] != '\0')
@@ -225,7 +232,7 @@ name_item(struct parser *parser, char *element)
 	for (i = 0; i < length; i++) {
 		if (name[i] != '.' && !is_name_octet(name[i]))
 			return strncmp(element, "*.", 2) == 0
-			    ? suggest(parser, "is not how a domain is written", element + 1, "")
+			    ? suggest(parser, "is not how a domain is written", element + 1)
 			    : "is neither an address nor a name";
 		if (name[i] == '.' && label == 0)
 			break;
@@ -252,11 +259,9 @@ destination_item(struct parser *parser, char *element)
 		colon = strchr(element, ':');
 		if (message == NULL || colon == NULL || strchr(colon + 1, ':') != NULL)
 			return message;
-		*colon = '\0';
-		suggest(parser, NULL, element, " port ");
-		strncat(parser->instead, colon + 1,
-		    sizeof parser->instead - strlen(parser->instead) - 1);
-		*colon = ':';
+		put_piece(parser, element, (size_t)(colon - element));
+		suggest(parser, NULL, " port ");
+		suggest(parser, NULL, colon + 1);
 		return "has a port in it";
 	} else if (!ends_in_number(element, strlen(element)))
 		return name_item(parser, element);
@@ -309,14 +314,11 @@ static const char *
 torn(struct parser *parser, const char *list)
 {
 	const char *next = next_word(parser);
-	struct text text;
 
 	if (next == NULL)
 		return "has an empty element";
-	text_start(&text, parser->instead, sizeof parser->instead);
-	text_put_bytes(&text, list, strcspn(list, " "));
-	text_put(&text, next);
-	return "has a blank after a comma";
+	put_piece(parser, list, strcspn(list, " "));
+	return suggest(parser, "has a blank after a comma", next);
 }
 
 static const char *
@@ -336,13 +338,13 @@ read_list(struct parser *parser, enum rule_criterion criterion, char *list)
 		for (end = element; *end != ',' && *end != '\0'; end++)
 			;
 		last = *end == '\0';
-		parser->subject = list;
+		parser->problem->subject = list;
 		if (end == element)
 			return last && element != list ? torn(parser, list)
 						       : "has an empty element";
 		if (!last)
 			*end = '\0';
-		parser->subject = element;
+		parser->problem->subject = element;
 		if (end - element > ELEMENT)
 			return "is longer than 255 bytes";
 		memset(parser->item, 0, sizeof *parser->item);
@@ -367,7 +369,7 @@ read_ident(struct parser *parser, const char *mode)
 
 	if (!parser->rule->permit)
 		return "belongs in permit rules only";
-	parser->subject = mode;
+	parser->problem->subject = mode;
 	for (i = RULE_IDENT_OFF; i <= RULE_IDENT_REQUIRE; i++)
 		if (strcmp(mode, modes[i]) == 0) {
 			parser->rule->ident = (uint8_t)i;
@@ -405,7 +407,7 @@ translate(
 {
 	for (; (*table)[0] != NULL; table++)
 		if (strcasecmp(word, (*table)[0]) == 0)
-			return suggest(parser, message, (*table)[1], "");
+			return suggest(parser, message, (*table)[1]);
 	return message;
 }
 
@@ -421,9 +423,10 @@ wrong_word(struct parser *parser, char *word)
 	if (address_parse_prefix(word, &prefix) != NULL && strcmp(word, "any") != 0 &&
 	    strcmp(word, "local") != 0 && strcmp(word, "internal") != 0)
 		return translate(parser, word, words, "is not a known word");
-	suggest(parser, NULL, "from ", word);
-	strncat(parser->instead, " or to ", sizeof parser->instead - strlen(parser->instead) - 1);
-	strncat(parser->instead, word, sizeof parser->instead - strlen(parser->instead) - 1);
+	suggest(parser, NULL, "from ");
+	suggest(parser, NULL, word);
+	suggest(parser, NULL, " or to ");
+	suggest(parser, NULL, word);
 	return "has neither from nor to before it";
 }
 
@@ -433,7 +436,7 @@ read_criterion(struct parser *parser, char *word)
 	int criterion = criterion_of(word);
 	char *value;
 
-	parser->subject = word;
+	parser->problem->subject = word;
 	if (criterion == -1)
 		return wrong_word(parser, word);
 	if (parser->seen[criterion])
@@ -465,7 +468,7 @@ read_action(struct parser *parser, char *action)
 {
 	struct rule *rule = parser->rule;
 
-	parser->subject = action;
+	parser->problem->subject = action;
 	rule->permit = strcmp(action, "permit") == 0;
 	if (!rule->permit && strcmp(action, "deny") != 0)
 		return translate(parser, action, actions, "is neither permit nor deny");
@@ -486,7 +489,7 @@ read_words(struct parser *parser)
 		message = read_criterion(parser, word);
 	if (message != NULL)
 		return message;
-	parser->subject = action;
+	parser->problem->subject = action;
 	if (parser->rule->permit && !parser->seen[RULE_FROM])
 		return "needs a from (from any, if everybody is meant)";
 	return NULL;
@@ -521,23 +524,6 @@ tidy(char *line, size_t *length)
 	return NULL;
 }
 
-/* The subject comes from a file that may be anything, the message goes to terminals. */
-static void
-describe(const struct parser *parser, const char *message, struct rules_problem *problem)
-{
-	enum { MOST = 63 };
-	size_t i, length = strcspn(parser->subject, " ");
-	struct text text;
-
-	text_start(&text, problem->text, sizeof problem->text);
-	text_put_bytes(&text, parser->subject, length < MOST ? length : MOST);
-	text_put_all(&text, length > MOST ? "... " : " ", message,
-	    *parser->instead != '\0' ? ": write " : "", parser->instead);
-	for (i = 0; problem->text[i] != '\0'; i++)
-		if (problem->text[i] < ' ' || problem->text[i] > '~')
-			problem->text[i] = '?';
-}
-
 static void
 finish(struct parser *parser, size_t length)
 {
@@ -553,9 +539,11 @@ finish(struct parser *parser, size_t length)
 bool
 rules_read(char *line, size_t length, struct rule *rule, struct rules_problem *problem)
 {
-	struct parser parser = { .rule = rule, .line = line, .rest = line, .subject = "line" };
+	struct parser parser = { .rule = rule, .line = line, .rest = line, .problem = problem };
 	const char *message;
 
+	problem->subject = "line";
+	problem->pieces = 0;
 	parser.item = (struct item *)(void *)(rule + 1);
 	memset(rule, 0, sizeof *rule);
 	if (length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
@@ -564,11 +552,29 @@ rules_read(char *line, size_t length, struct rule *rule, struct rules_problem *p
 		message = tidy(line, &length);
 	if (message == NULL && length > 0)
 		message = read_words(&parser);
-	if (message != NULL)
-		describe(&parser, message, problem);
-	else if (length > 0)
+	problem->message = message;
+	if (message == NULL && length > 0)
 		finish(&parser, length);
 	return message == NULL;
+}
+
+/* The subject comes from a file that may be anything, the message goes to terminals. */
+void
+rules_explain(const struct rules_problem *problem, char *bytes)
+{
+	enum { MOST = 63 };
+	size_t i, length = strcspn(problem->subject, " ");
+	struct text text;
+
+	text_start(&text, bytes, RULES_SENTENCE);
+	text_put_bytes(&text, problem->subject, length < MOST ? length : MOST);
+	text_put_all(&text, length > MOST ? "... " : " ", problem->message,
+	    problem->pieces > 0 ? ": write " : "");
+	for (i = 0; i < problem->pieces; i++)
+		text_put_bytes(&text, problem->instead[i].text, problem->instead[i].length);
+	for (i = 0; bytes[i] != '\0'; i++)
+		if (bytes[i] < ' ' || bytes[i] > '~')
+			bytes[i] = '?';
 }
 
 /* ---- records ---- */

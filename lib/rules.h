@@ -53,14 +53,26 @@ struct rule {
 /* Room, in bytes, that the record of a line of so many bytes can take at the most. */
 #define RULES_ROOM(length) ((size_t)(length)*16 + 96)
 
-/* What is wrong with a line: a sentence. */
+/* What is wrong with a line, in pieces of it and of static text: valid as long as the line is. */
 struct rules_problem {
-	char text[512];
+	const char *subject; /* what it is about; it ends at a blank */
+	const char *message; /* the end of a sentence that the subject begins */
+	struct {
+		const char *text;
+		size_t length;
+	} instead[4]; /* what to write, if the intent is plain */
+	size_t pieces;
+	char digits[3];
 };
 
-/* Reads a line without its newline, which it changes, into *rule; the bytes after the line must be
- * writable by one. rule->size is 0 after a line that has no rule. False with *problem if it is
- * wrong. The caller sets rule->line. */
+enum { RULES_SENTENCE = 512 };
+
+/* Puts it together, at most RULES_SENTENCE bytes with their NUL, fit for a terminal. */
+void rules_explain(const struct rules_problem *problem, char *text);
+
+/* Reads a line without its newline, which it changes, into *rule; the byte after the line must be
+ * writable. rule->size is 0 after a line that has no rule. False with *problem if it is wrong. The
+ * caller sets rule->line. */
 bool rules_read(char *line, size_t length, struct rule *rule, struct rules_problem *problem);
 
 /* The items of a rule, one after another: the first, the one after an item, and NULL after the
