@@ -126,6 +126,7 @@ bad_usage() {
 }
 
 @test "fd 2 is the client's where there is no /dev/null, as in a chroot" {
+	require_root
 	"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 0.0.0.0 '')" expect "$REJECTED" expect-eof -- \
 		unshare --mount --propagation private sh -c 'mount -t tmpfs none /dev && exec "$@"' sh "$BIN" -a "$ACL"
 }

@@ -2,10 +2,13 @@
 
 load helper
 
-setup_file() {
-	load helper
+setup() {
 	require ssh sshd danted git rsync scp
 	require_root
+}
+
+setup_file() {
+	load helper
 	# A minute is a minute: the idle sessions wait beside the other tests.
 	for proxy in ours dante ssh; do
 		mkdir "$BATS_FILE_TMPDIR/$proxy"

@@ -321,10 +321,11 @@ now() {
 }
 
 @test "-v: the time of each phase, last on open and before the reason elsewhere" {
-	"$TOOLS/peer" -2 "$LOG" exec-unix 2:listen 127.0.0.1:0 send "$(request 4 1 @2 0.0.0.1 root localhost)" \
+	user=$(id -un)
+	"$TOOLS/peer" -2 "$LOG" exec-unix 2:listen 127.0.0.1:0 send "$(request 4 1 @2 0.0.0.1 "$user" localhost)" \
 		expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof -- "$BIN" -a "$LIST" -l stderr -v -i -4
 	ms='ms_request=[0-9]+ ms_ident=[0-9]+ ms_resolve=[0-9]+ ms_connect=[0-9]+'
-	key="src=local user=root ident=root dst=127\.0\.0\.1:[0-9]+ name=localhost rule=$LIST:1"
+	key="src=local user=$user ident=$user dst=127\.0\.0\.1:[0-9]+ name=localhost rule=$LIST:1"
 	logged "open cmd=connect $key$box $ms" "close cmd=connect $key up=0 down=0 secs=$secs $ms reason=eof"
 	rm "$LOG"
 	denied bob example.org -v -l stderr

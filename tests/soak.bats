@@ -3,6 +3,7 @@
 load helper
 
 @test "500 sessions of every kind: none fails, nothing grows or remains" {
+	require_root
 	run "$TESTS/soak" 500
 	echo "$output"
 	[ "$status" -eq 0 ]
