@@ -47,7 +47,7 @@ build/sysconfdir: FORCE
 	@mkdir -p build
 	@echo '$(SYSCONFDIR)' | cmp -s - $@ || echo '$(SYSCONFDIR)' >$@
 
-lib/candidates.o: build/sysconfdir
+lib/candidates.o lib/options.o: build/sysconfdir
 
 static: build/static/socks4-stdio
 

@@ -597,7 +597,7 @@ errors_are_clients(enum options_mode mode, const struct net_file *standard)
 {
 	if (!standard[ERRORS].open)
 		return true;
-	if (mode == MODE_TEST || mode == MODE_VERSION)
+	if (mode != MODE_SERVER && mode != MODE_CLIENT)
 		return false;
 	if (mode == MODE_CLIENT && !standard[ERRORS].socket)
 		return false;
@@ -629,14 +629,6 @@ silence_errors(struct net_file *errors)
 static int
 usage(const char *problem, bool to_client)
 {
-	static const char text[] =
-	    "usage: socks4-stdio [-46inqvI] [-a file] [-A address] [-b address] [-l dest]\n"
-	    "           [-P senders] [-r low-high] [-w limits]\n"
-	    "       socks4-stdio -c proxy[:port] [-46BFnqv] [-b address] [-l dest]\n"
-	    "           [-u userid] [-w limits] [--] host port\n"
-	    "       socks4-stdio -t [-46inI] [-a file] [-b address] [-w limits] [--]\n"
-	    "           [command user source destination port]\n"
-	    "       socks4-stdio -V\n";
 	char bytes[1024];
 	struct text message;
 
@@ -647,9 +639,16 @@ usage(const char *problem, bool to_client)
 		return 2;
 	}
 	text_start(&message, bytes, sizeof bytes);
-	text_put_all(&message, "socks4-stdio: ", problem, "\n", text);
+	text_put_all(&message, "socks4-stdio: ", problem, "\n", options_synopsis);
 	(void)net_write(ERRORS, bytes, message.length, NET_FOREVER);
 	return 2;
+}
+
+/* Writes what was asked for on the command line. Returns the exit status. */
+static int
+print(const char *string)
+{
+	return net_write(OUT, string, strlen(string), NET_FOREVER) == -1;
 }
 
 int
@@ -665,6 +664,10 @@ main(int argc, char **argv)
 		return 1;
 	problem = options_read(argc, argv, &options);
 	to_client = errors_are_clients(options.mode, standard);
+	if (problem == NULL && options.mode == MODE_SERVER && !standard[IN].socket && isatty(IN))
+		problem = "standard input is a terminal. A super-server (inetd, systemd ...) or "
+			  "ssh starts this program; -t checks the access list, -c is the client. "
+			  "See socks4-stdio(8)";
 	if (problem == NULL && to_client && options.log == LOG_TO_STDERR)
 		problem = "-l stderr, but standard error is closed or the client's";
 	if (problem != NULL)
@@ -675,8 +678,9 @@ main(int argc, char **argv)
 		resolve_drop_environment();
 	switch (options.mode) {
 	case MODE_VERSION:
-		return net_write(OUT, OPTIONS_VERSION "\n", sizeof OPTIONS_VERSION, NET_FOREVER) ==
-		    -1;
+		return print(OPTIONS_VERSION "\n");
+	case MODE_HELP:
+		return print(options_synopsis) || print(options_help);
 	case MODE_TEST:
 		log_start(LOG_TO_STDERR, true, false);
 		return dryrun_run(&options);

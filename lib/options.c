@@ -13,10 +13,41 @@
 
 /* glibc's getopt() goes on behind operands unless told not to. */
 #ifdef __GLIBC__
-#define LETTERS "+:46a:A:b:Bc:Fil:no:P:qr:tu:vVw:I"
+#define LETTERS "+:46a:A:b:Bc:Fhil:no:P:qr:tu:vVw:I"
 #else
-#define LETTERS ":46a:A:b:Bc:Fil:no:P:qr:tu:vVw:I"
+#define LETTERS ":46a:A:b:Bc:Fhil:no:P:qr:tu:vVw:I"
 #endif
+
+enum { LONG_WORD = 256 }; /* no letter: a word that begins with -- */
+
+const char options_synopsis[] =
+    "usage: socks4-stdio [-46inqvI] [-aAblPrw value]\n"
+    "       socks4-stdio -c proxy[:port] [-46BFnqv] [-bluw value] [--] host port\n"
+    "       socks4-stdio -t [-46inI] [-abow value] [--]\n"
+    "           [- | command user source destination port]\n"
+    "       socks4-stdio -h | -V\n";
+
+const char options_help[] =
+    "  -4, -6         use only IPv4, only IPv6 addresses of a name\n"
+    "  -a file        access list; default " OPTIONS_DEFAULT_LIST "\n"
+    "  -A address     IPv4 address to advertise in the first reply to BIND\n"
+    "  -b address     local address of outgoing connections and BIND listeners\n"
+    "  -B             with -c: send BIND instead of CONNECT\n"
+    "  -c proxy       be the client of this proxy: host[:port], [v6][:port] or /path\n"
+    "  -F             with -c: pass the connection over standard output and exit\n"
+    "  -h, --help     print this\n"
+    "  -i, -I         rules that name no identity policy ask for one, require one\n"
+    "  -l dest        log to syslog, stderr or none\n"
+    "  -n             refuse names; with -c: look the host up here\n"
+    "  -o file        with -t: write the list in its frozen form\n"
+    "  -P senders     prefixes whose peers send a PROXY protocol header first\n"
+    "  -q, -v         log errors only; log the time of each phase too\n"
+    "  -r low-high    ports that BIND may listen on\n"
+    "  -t             check the access list, or one request against it\n"
+    "  -u userid      with -c: USERID to send; default the login name\n"
+    "  -V, --version  print name and version\n"
+    "  -w limits      seconds, 0 is no limit; default\n"
+    "                 request=30,ident=15,connect=120,bind=120,idle=7440\n";
 
 static char message[192];
 
@@ -244,6 +275,9 @@ read_option(int letter, char *value, struct options *options)
 	case 'F':
 		options->pass_descriptor = true;
 		return NULL;
+	case 'h':
+		options->mode = MODE_HELP;
+		return NULL;
 	case 'i':
 		options->ident = RULE_IDENT_ASK;
 		return NULL;
@@ -280,6 +314,8 @@ read_option(int letter, char *value, struct options *options)
 		return NULL;
 	case 'w':
 		return read_limits(value, &options->limits);
+	case LONG_WORD:
+		return wrong("no such option", value);
 	case ':':
 		return wrong_letter(optopt, "-", " wants a value");
 	default:
@@ -339,6 +375,23 @@ check_use(const char *seen, struct options *options)
 	return options->mode == MODE_CLIENT ? check_destination(options) : NULL;
 }
 
+/* The next option, as getopt(3) tells it, and its value. Of a long word, which getopt(3) would take
+ * apart, there are two. */
+static int
+next_option(int argc, char **argv, char **value)
+{
+	char *word = optind < argc ? argv[optind] : NULL;
+	int letter;
+
+	if (word == NULL || strncmp(word, "--", 2) != 0 || word[2] == '\0') {
+		letter = getopt(argc, argv, LETTERS);
+		*value = optarg;
+		return letter;
+	}
+	*value = word;
+	return strcmp(word, "--help") == 0 ? 'h' : strcmp(word, "--version") == 0 ? 'V' : LONG_WORD;
+}
+
 const char *
 options_read(int argc, char **argv, struct options *options)
 {
@@ -346,6 +399,7 @@ options_read(int argc, char **argv, struct options *options)
 	char seen[64] = "";
 	size_t seen_count = 0;
 	const char *problem = NULL;
+	char *value;
 	int letter;
 
 	memset(options, 0, sizeof *options);
@@ -353,13 +407,13 @@ options_read(int argc, char **argv, struct options *options)
 	options->ident = RULE_IDENT_OFF;
 	options->limits = usual;
 	opterr = 0;
-	while (options->mode != MODE_VERSION && problem == NULL &&
-	    (letter = getopt(argc, argv, LETTERS)) != -1) {
-		problem = read_option(letter, optarg, options);
+	while (options->mode < MODE_VERSION && problem == NULL &&
+	    (letter = next_option(argc, argv, &value)) != -1) {
+		problem = read_option(letter, value, options);
 		if (strchr(seen, letter) == NULL && seen_count + 1 < sizeof seen)
 			seen[seen_count++] = (char)letter;
 	}
-	if (problem != NULL || options->mode == MODE_VERSION)
+	if (problem != NULL || options->mode >= MODE_VERSION)
 		return problem;
 	options->operands = argv + optind;
 	options->operand_count = argc - optind;

@@ -14,7 +14,12 @@
  * name. */
 #define OPTIONS_VERSION "socks4-stdio 1.1"
 
-enum options_mode { MODE_SERVER, MODE_CLIENT, MODE_TEST, MODE_VERSION };
+#ifndef SYSCONFDIR
+#define SYSCONFDIR "/etc"
+#endif
+#define OPTIONS_DEFAULT_LIST SYSCONFDIR "/socks4-stdio.acl" /* -a */
+
+enum options_mode { MODE_SERVER, MODE_CLIENT, MODE_TEST, MODE_VERSION, MODE_HELP };
 
 /* The limits of -w, seconds; 0: none. */
 struct limits {
@@ -44,6 +49,9 @@ struct options {
 	char **operands;
 	int operand_count;
 };
+
+/* The forms of the command line, and a line for each option. */
+extern const char options_synopsis[], options_help[];
 
 /* Reads the command line. NULL, or a message (static buffer) that says what is wrong; mode is set
  * as far as it was seen. Options end at the first operand. */

@@ -88,10 +88,50 @@ bad_usage() {
 	[ "$output" = 'socks4-stdio: cannot write the answer' ]
 }
 
-@test "-V prints name and version" {
-	run -0 --separate-stderr "$BIN" -V
-	[[ $output =~ ^socks4-stdio\ [0-9.]+$ ]]
-	[ -z "$stderr" ]
+@test "-V and --version print name and version" {
+	for option in -V --version -qV; do
+		run -0 --separate-stderr "$BIN" "$option"
+		[[ $output =~ ^socks4-stdio\ [0-9.]+$ ]]
+		[ -z "$stderr" ]
+	done
+	run -1 sh -c '"$0" -V >/dev/full' "$BIN"
+}
+
+@test "-h and --help print a line for each option" {
+	for option in -h --help; do
+		run -0 --separate-stderr "$BIN" "$option" -Z
+		[ -z "$stderr" ]
+		[[ ${lines[0]} == usage:* ]]
+		for letter in 4 6 a A b B c F h i I l n o P q r t u v V w; do
+			grep -Eq "^  (-., )?-${letter}[ ,]" <<<"$output" || fail "no line for -$letter"
+		done
+	done
+	run -1 sh -c '"$0" -h >/dev/full' "$BIN"
+}
+
+@test "a wrong long word is named whole" {
+	bad_usage 'no such option: --verbose' --verbose
+	bad_usage 'no such option: --help=all' -q --help=all
+	bad_usage 'no option -Z' -qZ
+	bad_usage 'no option --' -q-
+	run -2 "$BIN" -t -a --help
+	[[ $output == *'--help: No such file'* ]]
+	bad_usage 'unexpected operand: --help' -- --help
+}
+
+@test "started by hand, on a terminal, the server explains itself" {
+	require script
+	for options in '' '-l stderr' '-l none -n'; do
+		run -2 script -qec "'$BIN' $options" /dev/null </dev/null
+		[[ ${lines[0]} == *'standard input is a terminal'*'-t checks'*'-c is the client'*'socks4-stdio(8)'* ]]
+	done
+	run -2 script -qec "'$BIN' 2>'$SCRATCH/errors'" /dev/null </dev/null
+	[ -z "$output" ]
+	grep -q 'standard input is a terminal' "$SCRATCH/errors"
+	run -0 script -qec "'$BIN' -V" /dev/null </dev/null
+	run -0 script -qec "'$BIN' -t -a '$ACL'" /dev/null </dev/null
+	run -1 script -qec "'$BIN' -c 127.0.0.1:1 192.0.2.1 80" /dev/null </dev/null
+	[[ $output == *'cannot be reached'* ]]
 }
 
 @test "options end at the first operand" {
