@@ -5,6 +5,7 @@ BEGIN {
 	LABEL["direct"] = "no relay"
 	LABEL["floor:serve"] = "floor program"
 	LABEL["bare:serve"] = "the same with a bare relay"
+	LABEL["frozen:serve"] = "socks4-stdio static, frozen list"
 	LABEL["static:serve"] = "socks4-stdio static, serve"
 	LABEL["static:systemd"] = "socks4-stdio static, systemd"
 	LABEL["static:xinetd"] = "socks4-stdio static, xinetd"

@@ -108,6 +108,8 @@ END {
 	print "|---|---|---|---|---|---|---|---|---|---|"
 	for (i = 1; i <= relay_count; i++) {
 		r = relays[i]
+		if (r ~ /^frozen:/) # only lists are measured of it
+			continue
 		print "| " label(r) " | " cell(r, "up", "-") " | " cell(r, "down", "-") " | " cell(r, "duplex", "-") \
 		    " | " cell(r, "rtt", "-") " | " cell(r, "replies", "-") " | " cell(r, "sessions", "-") " | " cell(r, "cpu", "-") \
 		    " | " cell(r, "pss", "-") " | " cell(r, "pss_after", "-") " |" (r in broken ? " did not start" : "")
@@ -116,6 +118,8 @@ END {
 	print "| relay | up | down | duplex | round trip | sessions/s to the reply | to both ends |\n|---|---|---|---|---|---|---|"
 	split("up down duplex rtt replies sessions", measures, " ")
 	for (i = 1; i <= relay_count; i++) {
+		if (relays[i] ~ /^frozen:/)
+			continue
 		line = "| " label(relays[i]) " |"
 		for (j = 1; j <= 6; j++)
 			line = line " " show(ratio(relays[i], "direct", measures[j])) " / " \
