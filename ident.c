@@ -17,6 +17,7 @@
 #include "lib/reason.h"
 #include "lib/resolve.h"
 #include "lib/text.h"
+#include "lib/standard.h"
 
 enum { IDENT_PORT = 113 };
 
@@ -257,7 +258,7 @@ is_ambiguous(uid_t uid)
 }
 
 int
-ident_local(const struct net_file *file, int64_t deadline, char user[IDENT_USER + 1])
+ident_local(const struct standard_file *file, int64_t deadline, char user[IDENT_USER + 1])
 {
 	uid_t uid = getuid();
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct endpoint;
-struct net_file;
+struct standard_file;
 
 enum {
 	IDENT_LINE = 1000, /* RFC 1413 section 5: longest reply line, without its end */
@@ -26,6 +26,6 @@ int ident_query(const struct endpoint *source, const struct endpoint *here, int6
 
 /* The login name behind a local client's file: of the peer's uid for a socket, which is a Unix one
  * then, else of our real uid. 0, or -1 if there is none, or none within the deadline. */
-int ident_local(const struct net_file *file, int64_t deadline, char user[IDENT_USER + 1]);
+int ident_local(const struct standard_file *file, int64_t deadline, char user[IDENT_USER + 1]);
 
 #endif

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -27,6 +26,7 @@
 #include "lib/resolve.h"
 #include "lib/sandbox.h"
 #include "lib/socks4.h"
+#include "lib/standard.h"
 #include "lib/text.h"
 
 enum { IN = 0, OUT = 1, ERRORS = 2 };
@@ -38,11 +38,11 @@ enum { BYTES_MOST = PROXY_V2_MOST + SOCKS4_REQUEST + 1 };
 
 struct session {
 	const struct options *options;
-	struct net_file *standard;     /* fd 0 to 2 */
-	struct candidates_list *list;  /* this and candidates: until the request is granted */
-	struct candidates *candidates; /* or refused */
-	int watch;		       /* IN where a socket shows that the client left, else -1 */
-	struct endpoint source;	       /* the client: fd 0's peer, or what a PROXY header says */
+	struct standard_file *standard; /* fd 0 to 2 */
+	struct candidates_list *list;	/* this and candidates: until the request is granted */
+	struct candidates *candidates;	/* or refused */
+	int watch;			/* IN where a socket shows that the client left, else -1 */
+	struct endpoint source;		/* the client: fd 0's peer, or what a PROXY header says */
 	struct endpoint reached; /* the address that it reached, where a PROXY header says so */
 	bool header_due;	 /* a PROXY header stands in front of the request */
 	struct socks4_request request;
@@ -94,19 +94,19 @@ static enum reason
 find_source(struct session *s)
 {
 	/* Now, since urgent data may come with the request. */
-	net_prepare(&s->standard[IN], &s->standard[OUT]);
-	switch (net_peer(&s->standard[IN], &s->source)) {
-	case NET_TCP:
+	standard_prepare(&s->standard[IN], &s->standard[OUT]);
+	switch (standard_peer(&s->standard[IN], &s->source)) {
+	case PEER_TCP:
 		s->watch = IN;
 		s->record.source = &s->source;
 		s->header_due = is_sender(s->options, &s->source.address);
 		return REASON_NONE;
-	case NET_LOCAL:
+	case PEER_LOCAL:
 		s->watch = s->standard[IN].socket ? IN : -1;
 		s->record.source = &s->source;
 		s->record.via = getenv("SSH_CONNECTION");
 		return REASON_NONE;
-	case NET_GONE:
+	case PEER_GONE:
 		return REASON_CLIENT_LEFT;
 	default:
 		return REASON_SYSTEM;
@@ -549,7 +549,7 @@ grant(struct session *s)
 }
 
 static int
-serve(const struct options *options, struct net_file *standard)
+serve(const struct options *options, struct standard_file *standard)
 {
 	struct session s;
 	enum reason reason;
@@ -565,64 +565,16 @@ serve(const struct options *options, struct net_file *standard)
 	return reason == REASON_NONE ? relay(&s) : refuse(&s, reason);
 }
 
-/* inetd hands SIGPIPE back to its default; a write tells it better. What nohup(1), or a shell for
- * its background, has us ignore stays so. */
-static void
-catch_signals(void)
-{
-	static const int stopping[] = { SIGALRM, SIGHUP, SIGINT, SIGTERM };
-	struct sigaction action, before;
-	sigset_t none;
-	size_t i;
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL); /* what the launcher blocks is its affair */
-	memset(&action, 0, sizeof action);
-	sigemptyset(&action.sa_mask);
-	action.sa_handler = net_stop;
-	for (i = 0; i < sizeof stopping / sizeof *stopping; i++) {
-		sigaction(stopping[i], &action, &before);
-		if ((stopping[i] == SIGHUP || stopping[i] == SIGINT) &&
-		    before.sa_handler == SIG_IGN)
-			sigaction(stopping[i], &before, NULL);
-	}
-	action.sa_handler = SIG_IGN;
-	sigaction(SIGPIPE, &action, NULL);
-}
-
-/* True where nothing may be written to fd 2: it is closed, or it is the client. A dry run has no
- * client, and one of ours (-c) wants its messages unless a launcher put its socket there. */
+/* True if nothing may be written to fd 2: it is closed, or it is the client. A dry run has no
+ * client, and the client's user (-c) wants messages unless a launcher put its socket there. */
 static bool
-errors_are_clients(enum options_mode mode, const struct net_file *standard)
+errors_are_clients(enum options_mode mode, const struct standard_file *standard)
 {
 	if (!standard[ERRORS].open)
 		return true;
-	if (mode != MODE_SERVER && mode != MODE_CLIENT)
+	if (mode != MODE_SERVER && (mode != MODE_CLIENT || !standard[ERRORS].socket))
 		return false;
-	if (mode == MODE_CLIENT && !standard[ERRORS].socket)
-		return false;
-	return net_same_file(&standard[ERRORS], &standard[IN]) ||
-	    net_same_file(&standard[ERRORS], &standard[OUT]);
-}
-
-static int
-silence_errors(struct net_file *errors)
-{
-	int ends[2], null = open("/dev/null", O_RDWR);
-
-	if (null == -1 && pipe(ends) == 0) { /* in a chroot(2), say; nobody reads that one either */
-		close(ends[0]);
-		null = ends[1];
-	}
-	if (null == -1)
-		return -1;
-	if (null != ERRORS) {
-		if (dup2(null, ERRORS) == -1)
-			return -1;
-		close(null);
-	}
-	*errors = net_look(ERRORS);
-	return 0;
+	return standard_errors_shared(standard);
 }
 
 /* Says what is wrong with the command line, never to a client. */
@@ -655,11 +607,12 @@ int
 main(int argc, char **argv)
 {
 	static struct options options; /* holds memory to the end */
-	struct net_file standard[3] = { net_look(IN), net_look(OUT), net_look(ERRORS) };
+	struct standard_file standard[3] = { standard_look(IN), standard_look(OUT),
+		standard_look(ERRORS) };
 	const char *problem;
 	bool to_client;
 
-	catch_signals();
+	standard_catch_signals();
 	if (!standard[IN].open || !standard[OUT].open)
 		return 1;
 	problem = options_read(argc, argv, &options);
@@ -672,7 +625,7 @@ main(int argc, char **argv)
 		problem = "-l stderr, but standard error is closed or the client's";
 	if (problem != NULL)
 		return usage(problem, to_client);
-	if (to_client && silence_errors(&standard[ERRORS]) == -1)
+	if (to_client && standard_silence_errors(&standard[ERRORS]) == -1)
 		return 1;
 	if (options.mode != MODE_CLIENT)
 		resolve_drop_environment();

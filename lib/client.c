@@ -18,6 +18,7 @@
 #include "lib/resolve.h"
 #include "lib/sandbox.h"
 #include "lib/socks4.h"
+#include "lib/standard.h"
 #include "lib/text.h"
 
 enum { IN = 0, OUT = 1 };
@@ -26,7 +27,7 @@ enum { LOST = 1 }; /* exit status; the others are 0 and the reply codes */
 
 struct client {
 	const struct options *options;
-	struct net_file *standard;
+	struct standard_file *standard;
 	struct socks4_request request;
 	int64_t start, deadline; /* the deadline covers dial, request and reply */
 	int remote;
@@ -352,14 +353,14 @@ pass_descriptor(const struct client *c)
 static int
 relay(struct client *c)
 {
-	struct net_file *in = &c->standard[IN], *out = &c->standard[OUT];
+	struct standard_file *in = &c->standard[IN], *out = &c->standard[OUT];
 	unsigned char room[RELAY_ROOM];
 	char seconds[24];
 	struct text text;
 	struct relay_result result;
 	struct log_totals totals;
 
-	net_prepare(in, out);
+	standard_prepare(in, out);
 	relay_arm(in, out, c->remote);
 	log_ready(&c->record);
 	c->record.no_sandbox = !sandbox_enter(c->standard);
@@ -383,7 +384,7 @@ relay(struct client *c)
 }
 
 int
-client_run(const struct options *options, struct net_file *standard)
+client_run(const struct options *options, struct standard_file *standard)
 {
 	struct client c = { .options = options, .standard = standard };
 	int status;

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE /* SOCK_NONBLOCK, IP_BIND_ADDRESS_NO_PORT, POLLRDHUP, where there are such */
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
 
@@ -28,30 +27,6 @@
 static volatile sig_atomic_t stopped, interrupting;
 static struct itimerval launchers; /* an alarm that was set before ours */
 
-struct net_file
-net_look(int fd)
-{
-	struct net_file file = { .fd = fd };
-	struct stat status;
-
-	if (fstat(fd, &status) == -1)
-		return file;
-	file.open = true;
-	file.socket = S_ISSOCK(status.st_mode);
-	file.growing = S_ISREG(status.st_mode) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
-	file.device = status.st_dev;
-	file.inode = status.st_ino;
-	return file;
-}
-
-bool
-net_same_file(const struct net_file *a, const struct net_file *b)
-{
-	/* Some systems number neither sockets nor pipes. */
-	return a->open && b->open && a->socket == b->socket && a->device == b->device &&
-	    a->inode == b->inode;
-}
-
 bool
 net_tune(int fd)
 {
@@ -63,13 +38,6 @@ net_tune(int fd)
 		return false;
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 	return true;
-}
-
-void
-net_prepare(struct net_file *in, struct net_file *out)
-{
-	in->tcp = in->socket && net_tune(in->fd);
-	out->tcp = net_same_file(in, out) ? in->tcp : out->socket && net_tune(out->fd);
 }
 
 int64_t
@@ -283,34 +251,6 @@ net_facing(const struct address *towards, struct address *local)
 	close(fd);
 	*local = own.address;
 	return 0;
-}
-
-enum net_peer
-net_peer(const struct net_file *file, struct endpoint *peer)
-{
-	/* A peer without a name may set none. */
-	struct sockaddr_storage storage = { .ss_family = AF_UNSPEC };
-	socklen_t length = sizeof(int);
-	int value = 0;
-
-	if (!file->socket)
-		return NET_LOCAL;
-	/* Packets end nowhere and may be cut. */
-	if (!file->tcp &&
-	    (getsockopt(file->fd, SOL_SOCKET, SO_TYPE, &value, &length) == -1 ||
-		value != SOCK_STREAM))
-		return NET_UNKNOWN;
-	length = sizeof storage;
-	if (getpeername(file->fd, (struct sockaddr *)&storage, &length) == -1) {
-		/* A connection that has been reset has no peer any more, but still its error. */
-		length = sizeof value;
-		value = 0;
-		getsockopt(file->fd, SOL_SOCKET, SO_ERROR, &value, &length);
-		return value != 0 ? NET_GONE : NET_UNKNOWN;
-	}
-	if (storage.ss_family == AF_UNIX)
-		return NET_LOCAL;
-	return address_from_socket(&storage, peer) == 0 ? NET_TCP : NET_UNKNOWN;
 }
 
 short

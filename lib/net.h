@@ -11,30 +11,11 @@
 struct address;
 struct endpoint;
 
-/* What is behind a descriptor, found out once. */
-struct net_file {
-	int fd;
-	bool open;
-	bool socket;
-	bool tcp;     /* known once net_prepare() has been there */
-	bool growing; /* a regular file that is open for writing */
-	dev_t device;
-	ino_t inode;
-};
-
 #define NET_FOREVER INT64_MAX
-
-struct net_file net_look(int fd);
-
-/* True where both descriptors are the same open file (a dup or an inherited twin). */
-bool net_same_file(const struct net_file *a, const struct net_file *b);
 
 /* Socket options of a relayed connection: SO_OOBINLINE (urgent data stay in the stream, RFC 6093)
  * and, if it is TCP, TCP_NODELAY and SO_KEEPALIVE. True if it is TCP. */
 bool net_tune(int fd);
-
-/* The same for both ends of the local side; sets tcp. */
-void net_prepare(struct net_file *in, struct net_file *out);
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 int64_t net_now(void);
@@ -80,11 +61,6 @@ int net_facing(const struct address *towards, struct address *local);
 
 /* The local address of a socket. 0 or -1 with errno. */
 int net_local(int fd, struct endpoint *local);
-
-/* Where the peer of a prepared file is. NET_LOCAL: a Unix socket, or no socket; NET_GONE: it has
- * reset already. */
-enum net_peer { NET_TCP, NET_LOCAL, NET_GONE, NET_UNKNOWN };
-enum net_peer net_peer(const struct net_file *file, struct endpoint *peer);
 
 /* The poll(2) event that tells of a peer's end of input before what stands in front of it is read;
  * 0 on a system without one. */

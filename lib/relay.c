@@ -1,6 +1,5 @@
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +11,7 @@
 
 #include "lib/net.h"
 #include "lib/relay.h"
+#include "lib/standard.h"
 
 enum {
 	GROWTH = 16,	      /* times, while reads fill the buffer and all of it is taken */
@@ -24,8 +24,8 @@ enum { IN, OUT };
 
 /* One of the two whom we join. */
 struct side {
-	int fd[2];     /* IN, OUT; OUT -1 once closed */
-	int flags[2];  /* file status flags of what is no socket, -1 of what is */
+	int fd[2]; /* IN, OUT; OUT -1 once closed */
+	bool socket[2];
 	bool one;      /* IN and OUT are the same socket */
 	bool tcp;      /* what it reads from us can be reset */
 	bool armed[2]; /* lingers zero; if one socket, OUT stands for it */
@@ -64,9 +64,9 @@ set_linger(int fd, bool on)
 }
 
 void
-relay_arm(const struct net_file *in, const struct net_file *out, int remote)
+relay_arm(const struct standard_file *in, const struct standard_file *out, int remote)
 {
-	if (in->tcp && !net_same_file(in, out))
+	if (in->tcp && !standard_same(in, out))
 		set_linger(in->fd, true);
 	if (out->tcp)
 		set_linger(out->fd, true);
@@ -173,7 +173,7 @@ take(struct relay *relay, struct flow *flow)
 
 	if (flow->filled && flow->size < LARGEST)
 		(void)resize(flow, flow->size < LARGEST / GROWTH ? flow->size * GROWTH : LARGEST);
-	if (from->flags[IN] == -1)
+	if (from->socket[IN])
 		got = recv(from->fd[IN], flow->buffer, flow->size, MSG_DONTWAIT);
 	else
 		got = read(from->fd[IN], flow->buffer, flow->size);
@@ -207,7 +207,7 @@ give(struct relay *relay, struct flow *flow)
 	ssize_t sent = 0;
 
 	if (!to->reset) {
-		if (to->flags[OUT] == -1)
+		if (to->socket[OUT])
 			sent = send(to->fd[OUT], bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 		else
 			sent = write(to->fd[OUT], bytes, length);
@@ -226,21 +226,15 @@ give(struct relay *relay, struct flow *flow)
 		flow->start = flow->end = 0;
 }
 
-static void
-set_nonblocking(const struct side *side, int which)
-{
-	if (side->flags[which] != -1)
-		(void)fcntl(side->fd[which], F_SETFL, side->flags[which] | O_NONBLOCK);
-}
-
-/* Closes a descriptor with its flags as they were. */
+/* Closes a descriptor, with the file status flags as they were if it is shared: of what is no
+ * socket fd 0 and 1 alone can be. */
 static void
 close_one(struct side *side, int which)
 {
 	if (side->fd[which] < 0)
 		return;
-	if (side->flags[which] != -1)
-		(void)fcntl(side->fd[which], F_SETFL, side->flags[which]);
+	if (!side->socket[which])
+		standard_restore(side->fd[which]);
 	(void)close(side->fd[which]);
 	side->fd[which] = -1;
 }
@@ -254,10 +248,9 @@ pass_end(struct relay *relay, struct flow *flow)
 	if (!flow->clean || flow->done || pending(flow) || to->reset)
 		return;
 	if (shutdown(to->fd[OUT], SHUT_WR) < 0) {
-		if (errno == ENOTSOCK) {
+		if (errno == ENOTSOCK)
 			close_one(to, OUT);
-			set_nonblocking(to, IN); /* a terminal's flags are those of both */
-		} else if (means_reset(errno)) {
+		else if (means_reset(errno)) {
 			to->reset = true;
 			return;
 		} else
@@ -434,17 +427,15 @@ run(struct relay *relay, unsigned idle)
 }
 
 static void
-open_side(struct side *side, const struct net_file *in, const struct net_file *out)
+open_side(struct side *side, const struct standard_file *in, const struct standard_file *out)
 {
 	*side = (struct side){ .fd = { in->fd, out->fd } };
-	side->flags[IN] = in->socket ? -1 : fcntl(in->fd, F_GETFL);
-	side->flags[OUT] = out->socket ? -1 : fcntl(out->fd, F_GETFL);
-	side->one = in->socket && net_same_file(in, out);
+	side->socket[IN] = in->socket;
+	side->socket[OUT] = out->socket;
+	side->one = in->socket && standard_same(in, out);
 	side->tcp = out->tcp;
 	side->armed[IN] = in->tcp && !side->one;
 	side->armed[OUT] = out->tcp;
-	set_nonblocking(side, IN);
-	set_nonblocking(side, OUT);
 }
 
 static void
@@ -476,14 +467,17 @@ orderly(enum relay_end end, bool open)
 }
 
 void
-relay_run(const struct net_file *in, const struct net_file *out, int remote, unsigned char *room,
-    size_t size, size_t early, unsigned idle, struct relay_result *result)
+relay_run(const struct standard_file *in, const struct standard_file *out, int remote,
+    unsigned char *room, size_t size, size_t early, unsigned idle, struct relay_result *result)
 {
-	const struct net_file far = { .fd = remote, .open = true, .socket = true, .tcp = true };
+	const struct standard_file far = {
+		.fd = remote, .open = true, .socket = true, .tcp = true
+	};
 	unsigned char first[RELAY_ROOM];
 	struct relay relay;
 	bool local_open, remote_open;
 
+	standard_unblock(in, out);
 	open_side(&relay.local, in, out);
 	open_side(&relay.remote, &far, &far);
 	open_flow(&relay.up, &relay.local, &relay.remote, room, size);

@@ -14,6 +14,7 @@
 #include "lib/address.h"
 #include "lib/net.h"
 #include "lib/resolve.h"
+#include "lib/standard.h"
 
 /* What POSIX has a program declare by itself. */
 extern char **environ;
@@ -79,12 +80,9 @@ look_up_login(uid_t uid, struct message *message)
 static void
 be_child(const struct resolve_query *query, uid_t uid, const int ends[2])
 {
-	static const int signals[] = { SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM };
 	struct message message;
-	size_t i;
 
-	for (i = 0; i < sizeof signals / sizeof *signals; i++)
-		signal(signals[i], SIG_DFL);
+	standard_forget_signals();
 	/* In case that nobody lives to kill us. */
 	if (query->deadline != NET_FOREVER)
 		alarm((unsigned)(net_timeout(query->deadline) / 1000) + 2);

@@ -9,17 +9,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
 
-#include "lib/net.h"
 #include "lib/sandbox.h"
+#include "lib/standard.h"
 
 #ifdef NO_SANDBOX
 
 bool
-sandbox_enter(const struct net_file *standard)
+sandbox_enter(const struct standard_file *standard)
 {
 	(void)standard;
 	return false;
@@ -117,36 +119,36 @@ struct instruction {
 #endif
 
 /* What the relay and the closing log line may come to need, from glibc or musl. The kernel tries
- * every number once when we enter, and that costs: so the few high ones come first, and the check
- * that ends the search for the rest of them. */
-static const struct instruction filter[] = {
-	LOAD(AT_ARCH), EQUAL(AUDIT_ARCH, 1, 0), KILL,
-	LOAD(AT_NUMBER), FROM(NO_CALL, 0, 1), ALLOW,
-	HIGH, /* restart_syscall(2): poll(2) after SIGSTOP and SIGCONT */
-	ALLOW_CALL(clock_gettime), /* when the vDSO has no clock to read */
-	ALLOW_CALL(exit_group),
-	ABOVE(HIGHEST, 0, 1), KILL,
-	/* moving bytes */
-	ALLOW_CALL(read), ALLOW_CALL(write), OTHER,
-	/* descriptors; SIOCOUTQ only: a terminal could be made to read commands (TIOCSTI) */
-	ALLOW_CALL(close),
-	EQUAL(SYS_ioctl, 0, 4), ARGUMENT(1), EQUAL(TIOCOUTQ, 0, 1), ALLOW, KILL,
-	EQUAL(SYS_fcntl, 0, 5), ARGUMENT(1), FROM(F_GETFL, 0, 2), ABOVE(F_SETFL, 1, 0), ALLOW, KILL,
-	/* memory */
-	EQUAL(SYS_mmap, 0, 4), ARGUMENT(2), ANY_BIT(PROT_EXEC, 1, 0), ALLOW, KILL,
-	ALLOW_CALL(munmap), ALLOW_CALL(madvise),
-	/* the signal that ends a session, and its repetition (musl's alarm() is setitimer) */
-	ALLOW_CALL(rt_sigreturn), ALLOW_CALL(setitimer),
-	KILL,
-};
-
-/* clang-format on */
-
-/* By prctl(2), since systemd's @system-service knows no seccomp(2). */
+ * every number once when we enter, and that costs: so the few high ones come first, then the check
+ * that ends the search for the rest of them. self: who may be sent SIGSTOP. Entered by prctl(2),
+ * since systemd's @system-service knows no seccomp(2). */
 static bool
-confine(void)
+confine(pid_t self)
 {
-	static const struct {
+	const struct instruction filter[] = {
+		LOAD(AT_ARCH), EQUAL(AUDIT_ARCH, 1, 0), KILL,
+		LOAD(AT_NUMBER), FROM(NO_CALL, 0, 1), ALLOW,
+		HIGH, /* restart_syscall(2): poll(2) after SIGSTOP and SIGCONT */
+		ALLOW_CALL(clock_gettime), /* when the vDSO has no clock to read */
+		ALLOW_CALL(exit_group),
+		ABOVE(HIGHEST, 0, 1), KILL,
+		/* moving bytes */
+		ALLOW_CALL(read), ALLOW_CALL(write), OTHER,
+		/* descriptors; SIOCOUTQ only: a terminal could be made to read commands (TIOCSTI) */
+		ALLOW_CALL(close),
+		EQUAL(SYS_ioctl, 0, 4), ARGUMENT(1), EQUAL(TIOCOUTQ, 0, 1), ALLOW, KILL,
+		EQUAL(SYS_fcntl, 0, 5), ARGUMENT(1), FROM(F_GETFL, 0, 2), ABOVE(F_SETFL, 1, 0), ALLOW, KILL,
+		/* memory */
+		EQUAL(SYS_mmap, 0, 4), ARGUMENT(2), ANY_BIT(PROT_EXEC, 1, 0), ALLOW, KILL,
+		ALLOW_CALL(munmap), ALLOW_CALL(madvise),
+		/* the signal that ends a session, and its repetition (musl's alarm() is setitimer) */
+		ALLOW_CALL(rt_sigreturn), ALLOW_CALL(setitimer),
+		/* the signals that stop it: each becomes a SIGSTOP */
+		EQUAL(SYS_kill, 0, 6), ARGUMENT(0), EQUAL((uint32_t)self, 0, 3), ARGUMENT(1),
+		EQUAL(SIGSTOP, 0, 1), ALLOW, KILL,
+		KILL,
+	};
+	const struct {
 		unsigned short length;
 		const struct instruction *instructions;
 	} program = { sizeof filter / sizeof *filter, filter };
@@ -155,11 +157,14 @@ confine(void)
 	    prctl(PR_SET_SECCOMP, (unsigned long)MODE_FILTER, &program, 0UL, 0UL) == 0;
 }
 
+/* clang-format on */
+
 #else
 
 static bool
-confine(void)
+confine(pid_t self)
 {
+	(void)self; /* these systems let a process send itself any signal */
 #if defined __OpenBSD__
 	/* inet for socket options alone: SO_LINGER decides whether an end is a reset */
 	return pledge("stdio inet", NULL) == 0;
@@ -173,6 +178,8 @@ confine(void)
 #endif
 
 enum { DESCRIPTORS_MOST = 16 };
+
+enum { NOBODY = INT_MIN }; /* no process, nor a group of them */
 
 /* Sets a limit for good; to lower one is always allowed. */
 static void
@@ -188,7 +195,7 @@ limit(unsigned resource, rlim_t most)
 }
 
 bool
-sandbox_enter(const struct net_file *standard)
+sandbox_enter(const struct standard_file *standard)
 {
 	struct rlimit descriptors;
 
@@ -202,7 +209,8 @@ sandbox_enter(const struct net_file *standard)
 							    : DESCRIPTORS_MOST);
 	if (!standard[1].growing && !standard[2].growing)
 		limit(RLIMIT_FSIZE, 0);
-	return confine();
+	/* The signals that stop us are caught only if there are flags to restore (standard.h). */
+	return confine(standard[0].socket && standard[1].socket ? NOBODY : getpid());
 }
 
 #endif

@@ -222,8 +222,8 @@ bad_usage() {
 	done
 }
 
-@test "SIGHUP and SIGINT stay ignored, as under nohup" {
-	for ignored in HUP INT; do
+@test "SIGHUP, SIGINT and SIGQUIT stay ignored, as under nohup" {
+	for ignored in HUP INT QUIT; do
 		"$TOOLS/peer" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 '')" expect '\0\x5a\0\0\0\0\0\0' \
 			2:accept kill "$ignored" pause 50 send up 2:expect up 2:send down expect down shutdown 2:expect-eof \
 			2:close expect-eof -- sh -c 'trap "" "$0"; exec "$@"' "$ignored" "$BIN" -l none -a "$ACL"

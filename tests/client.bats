@@ -285,22 +285,85 @@ dialogue() {
 	cmp "$SCRATCH/file" "$SCRATCH/out"
 }
 
-@test "a pipe is never left non-blocking, by an end or by a signal" {
+# on_pipes COMMAND...: the client in the background on pipes that we share with it, fd 5 and 6, started by COMMAND, with a
+# session at whose end the proxy expects to be closed. $client is the command's process, $before the pipes' flags.
+on_pipes() {
+	rm -f "$SCRATCH"/{in,out,port}
 	mkfifo "$SCRATCH/in" "$SCRATCH/out"
 	exec 5<>"$SCRATCH/in" 6<>"$SCRATCH/out"
-	flags() { grep flags: "/proc/$$/fdinfo/$1"; }
-	before="$(flags 5) $(flags 6)"
-	"$TOOLS/peer" listen 127.0.0.1:0 accept skip 9 send "$GRANTED" expect hello expect-closed >"$SCRATCH/port" 3>&- &
-	wait_for test -s "$SCRATCH/port"
-	"$BIN" -c "127.0.0.1:$(cat "$SCRATCH/port")" -u '' 192.0.2.1 80 <&5 >&6 3>&- &
-	pid=$!
+	before=$(flags $$ 5 6)
+	start proxy "$TOOLS/peer" listen 127.0.0.1:0 accept skip 9 send "$GRANTED" expect hello expect-closed
+	"$@" "$BIN" -c "127.0.0.1:$(port_of proxy)" -u '' 192.0.2.1 80 <&5 >&6 3>&- &
+	client=$!
 	printf hello >&5
-	wait_for grep -q 'flags:.*4...$' "/proc/$pid/fdinfo/0"
-	kill -TERM "$pid"
-	status=0
-	wait "$pid" || status=$?
-	[ "$status" = 1 ]
-	[ "$(flags 5) $(flags 6)" = "$before" ]
+}
+
+# flags PROCESS FD...
+flags() {
+	(cd "/proc/$1/fdinfo" && sed -n 's/^flags://p' "${@:2}")
+}
+
+non_blocking() {
+	[ "$(flags "$1" 0 1 | grep -c '4...$')" -eq 2 ]
+}
+
+in_state() {
+	grep -q "^State:.$2" "/proc/$1/status"
+}
+
+@test "a pipe is never left non-blocking by a signal that ends the session" {
+	for signal in TERM INT HUP QUIT USR1 USR2 ALRM; do
+		on_pipes env --default-signal
+		wait_for non_blocking "$client"
+		kill -"$signal" "$client"
+		status=0
+		wait "$client" || status=$?
+		[ "$status" = 1 ]
+		[ "$(flags $$ 5 6)" = "$before" ]
+		status_of proxy
+	done
+}
+
+# group FILE COMMAND...: in the background in a group of its own, in a session that another one leads; FILE gets its process number
+# shellcheck disable=SC2016
+group() {
+	setsid bash -c 'set -m; "$@" & echo $! >"$0"' "$@"
+}
+
+@test "a pipe is blocking while the client is stopped, and not after" {
+	for signal in TSTP TTIN TTOU; do
+		rm -f "$SCRATCH/pid"
+		on_pipes group "$SCRATCH/pid" env --default-signal
+		wait_for test -s "$SCRATCH/pid"
+		stopped=$(cat "$SCRATCH/pid")
+		for _ in 1 2; do
+			wait_for non_blocking "$stopped"
+			kill -"$signal" "$stopped"
+			wait_for in_state "$stopped" T
+			[ "$(flags $$ 5 6)" = "$before" ]
+			kill -CONT "$stopped"
+		done
+		wait_for non_blocking "$stopped"
+		kill -TERM "$stopped"
+		wait_for gone "$stopped"
+		[ "$(flags $$ 5 6)" = "$before" ]
+		status_of proxy
+	done
+}
+
+@test "what is ignored, or nobody could continue, does not stop" {
+	for launcher in 'env --ignore-signal=TSTP,TTIN,TTOU' 'setsid env --default-signal'; do
+		# shellcheck disable=SC2086
+		on_pipes $launcher
+		wait_for non_blocking "$client"
+		for signal in TSTP TTIN TTOU; do
+			kill -"$signal" "$client"
+		done
+		[ "$(flags $$ 5 6)" != "$before" ]
+		kill -TERM "$client" # which would not end what has been stopped
+		wait_for gone "$client"
+		status_of proxy
+	done
 }
 
 @test "-F passes the connection and is gone" {

@@ -828,8 +828,10 @@ word_expect_exit(void)
 static void
 word_kill(void)
 {
-	static const char names[][5] = { "TERM", "KILL", "INT", "HUP", "STOP", "CONT" };
-	static const int numbers[] = { SIGTERM, SIGKILL, SIGINT, SIGHUP, SIGSTOP, SIGCONT };
+	static const char names[][5] = { "TERM", "KILL", "INT", "HUP", "STOP", "CONT", "QUIT",
+		"USR1", "USR2" };
+	static const int numbers[] = { SIGTERM, SIGKILL, SIGINT, SIGHUP, SIGSTOP, SIGCONT, SIGQUIT,
+		SIGUSR1, SIGUSR2 };
 	int signal_number = -1;
 
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

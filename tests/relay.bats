@@ -272,7 +272,7 @@ reset_behind() {
 }
 
 @test "a signal ends the session by resets" {
-	for name in TERM INT HUP; do
+	for name in TERM INT HUP QUIT USR1 USR2; do
 		session tcp same send a 2:expect a kill "$name" expect-reset 2:expect-reset expect-exit 0
 		closed 'up=1 down=0 reason=signal'
 	done

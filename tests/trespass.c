@@ -35,6 +35,8 @@ enum { UNEXPECTED = 98 }; /* exit status: what should have been answered was ans
 
 static const struct sockaddr elsewhere = { .sa_family = AF_UNIX, .sa_data = "/dev/log" };
 
+static pid_t self;
+
 static void
 expect(bool as_expected)
 {
@@ -75,6 +77,25 @@ static void
 try_kill(void)
 {
 	(void)kill(1, 0);
+}
+
+static void
+try_kill_self(void)
+{
+	(void)kill(self, SIGTERM);
+}
+
+static void
+try_kill_group(void)
+{
+	(void)kill(0, SIGSTOP);
+}
+
+/* Allowed only if a stop has flags to restore. */
+static void
+try_stop(void)
+{
+	(void)kill(self, SIGSTOP);
 }
 
 static void
@@ -212,6 +233,9 @@ static const struct {
 	{ "fork", try_fork },
 	{ "ptrace", try_ptrace },
 	{ "kill", try_kill },
+	{ "kill-self", try_kill_self },
+	{ "kill-group", try_kill_group },
+	{ "stop", try_stop },
 	{ "stat", try_stat },
 	{ "setrlimit", try_setrlimit },
 	{ "dup", try_dup },
@@ -233,11 +257,14 @@ static const struct {
 };
 
 bool
-sandbox_enter(const struct net_file *standard)
+sandbox_enter(const struct standard_file *standard)
 {
 	const char *wanted = getenv("SANDBOX_TEST");
-	bool entered = enter(standard), known = wanted == NULL;
+	bool entered, known = wanted == NULL;
 	size_t i;
+
+	self = getpid();
+	entered = enter(standard);
 
 	for (i = 0; !known && i < sizeof attempts / sizeof *attempts; i++)
 		if (strcmp(attempts[i].name, wanted) == 0) {

@@ -1,0 +1,223 @@
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "lib/address.h"
+#include "lib/net.h"
+#include "lib/standard.h"
+
+enum { IN, OUT, ERRORS };
+
+/* ---- descriptors ---- */
+
+struct standard_file
+standard_look(int fd)
+{
+	struct standard_file file = { .fd = fd };
+	struct stat status;
+
+	if (fstat(fd, &status) == -1)
+		return file;
+	file.open = true;
+	file.socket = S_ISSOCK(status.st_mode);
+	file.growing = S_ISREG(status.st_mode) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+	file.device = status.st_dev;
+	file.inode = status.st_ino;
+	return file;
+}
+
+bool
+standard_same(const struct standard_file *a, const struct standard_file *b)
+{
+	/* Some systems number neither sockets nor pipes. */
+	return a->open && b->open && a->socket == b->socket && a->device == b->device &&
+	    a->inode == b->inode;
+}
+
+bool
+standard_errors_shared(const struct standard_file *standard)
+{
+	return standard_same(&standard[ERRORS], &standard[IN]) ||
+	    standard_same(&standard[ERRORS], &standard[OUT]);
+}
+
+int
+standard_silence_errors(struct standard_file *errors)
+{
+	int ends[2], null = open("/dev/null", O_RDWR);
+
+	if (null == -1 && pipe(ends) == 0) { /* in a chroot(2), say; nobody reads that one either */
+		close(ends[0]);
+		null = ends[1];
+	}
+	if (null == -1)
+		return -1;
+	if (null != ERRORS) {
+		if (dup2(null, ERRORS) == -1)
+			return -1;
+		close(null);
+	}
+	*errors = standard_look(ERRORS);
+	return 0;
+}
+
+enum standard_peer
+standard_peer(const struct standard_file *file, struct endpoint *peer)
+{
+	/* A peer without a name may set none. */
+	struct sockaddr_storage storage = { .ss_family = AF_UNSPEC };
+	socklen_t length = sizeof(int);
+	int value = 0;
+
+	if (!file->socket)
+		return PEER_LOCAL;
+	/* Packets end nowhere and may be cut. */
+	if (!file->tcp &&
+	    (getsockopt(file->fd, SOL_SOCKET, SO_TYPE, &value, &length) == -1 ||
+		value != SOCK_STREAM))
+		return PEER_UNKNOWN;
+	length = sizeof storage;
+	if (getpeername(file->fd, (struct sockaddr *)&storage, &length) == -1) {
+		/* A connection that has been reset has no peer any more, but still its error. */
+		length = sizeof value;
+		value = 0;
+		getsockopt(file->fd, SOL_SOCKET, SO_ERROR, &value, &length);
+		return value != 0 ? PEER_GONE : PEER_UNKNOWN;
+	}
+	if (storage.ss_family == AF_UNIX)
+		return PEER_LOCAL;
+	return address_from_socket(&storage, peer) == 0 ? PEER_TCP : PEER_UNKNOWN;
+}
+
+/* ---- signals ---- */
+
+static const int ending[] = { SIGALRM, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGINT, SIGQUIT };
+static const int stopping[] = { SIGTSTP, SIGTTIN, SIGTTOU };
+
+enum { ENDING = sizeof ending / sizeof *ending, STOPPING = sizeof stopping / sizeof *stopping };
+
+static pid_t self;
+
+/* Of fd 0 and 1: the file status flags to restore, -1 for none; whether they are changed now. */
+static volatile sig_atomic_t flags[2] = { -1, -1 }, changed[2];
+
+static void
+change(int fd)
+{
+	if (changed[fd])
+		(void)fcntl(fd, F_SETFL, flags[fd] | O_NONBLOCK);
+}
+
+/* Stops as the signal would have, with the flags that others expect. By SIGSTOP, since the sandbox
+ * lets no other signal be sent. */
+static void
+stop(int number)
+{
+	int error = errno;
+
+	(void)number;
+	for (int fd = IN; fd <= OUT; fd++)
+		if (flags[fd] != -1)
+			(void)fcntl(fd, F_SETFL, flags[fd]);
+	(void)kill(self, SIGSTOP);
+	change(IN);
+	change(OUT);
+	errno = error;
+}
+
+/* What nohup(1), or a shell for its background, has us ignore stays so. */
+static void
+handle(int number, const struct sigaction *action, bool even_ignored)
+{
+	struct sigaction before;
+
+	if (sigaction(number, action, &before) == 0 && before.sa_handler == SIG_IGN &&
+	    !even_ignored)
+		(void)sigaction(number, &before, NULL);
+}
+
+void
+standard_catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = net_stop };
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL); /* start with nothing blocked */
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < ENDING; i++)
+		handle(ending[i], &action,
+		    ending[i] != SIGHUP && ending[i] != SIGINT && ending[i] != SIGQUIT);
+	action.sa_handler =
+	    SIG_IGN; /* inetd hands SIGPIPE back to its default; a write tells it better */
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+static void
+catch_stops(void)
+{
+	struct sigaction action = { .sa_handler = stop, .sa_flags = SA_RESTART };
+
+	/* Nobody could continue the group of a session's leader: the system does not stop it by
+	 * these signals, but would by SIGSTOP. */
+	if (getsid(0) == getpgrp())
+		return;
+	self = getpid();
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < STOPPING; i++)
+		sigaddset(&action.sa_mask, stopping[i]);
+	for (size_t i = 0; i < STOPPING; i++)
+		handle(stopping[i], &action, false);
+}
+
+void
+standard_forget_signals(void)
+{
+	struct sigaction action;
+
+	for (size_t i = 0; i < ENDING + STOPPING; i++) {
+		int number = i < ENDING ? ending[i] : stopping[i - ENDING];
+
+		if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			(void)signal(number, SIG_DFL);
+	}
+	(void)signal(SIGPIPE, SIG_DFL);
+}
+
+/* ---- the relay's local side ---- */
+
+void
+standard_prepare(struct standard_file *in, struct standard_file *out)
+{
+	in->tcp = in->socket && net_tune(in->fd);
+	out->tcp = standard_same(in, out) ? in->tcp : out->socket && net_tune(out->fd);
+	if (!in->socket || !out->socket)
+		catch_stops();
+}
+
+void
+standard_unblock(const struct standard_file *in, const struct standard_file *out)
+{
+	/* Both first: they may be one open file. */
+	flags[IN] = in->socket ? -1 : fcntl(IN, F_GETFL);
+	flags[OUT] = out->socket ? -1 : fcntl(OUT, F_GETFL);
+	for (int fd = IN; fd <= OUT; fd++) {
+		changed[fd] = flags[fd] != -1;
+		change(fd);
+	}
+}
+
+void
+standard_restore(int fd)
+{
+	if (flags[fd] == -1)
+		return;
+	changed[fd] = false; /* a stop from here on changes nothing */
+	(void)fcntl(fd, F_SETFL, flags[fd]);
+	flags[fd] = -1;
+	change(fd == IN ? OUT : IN);
+}
