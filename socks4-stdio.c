@@ -507,13 +507,16 @@ refuse(struct session *s, enum reason reason)
 static int
 relay(struct session *s)
 {
+	const struct standard_file remote = {
+		.fd = s->remote, .open = true, .socket = true, .tcp = true
+	};
 	struct relay_result result;
 	struct log_totals totals;
 
 	log_ready(&s->record);
 	s->record.no_sandbox = !sandbox_enter(s->standard);
 	log_open(&s->record);
-	relay_run(&s->standard[IN], &s->standard[OUT], s->remote, s->bytes + s->used,
+	relay_run(&s->standard[IN], &s->standard[OUT], &remote, s->bytes + s->used,
 	    sizeof s->bytes - s->used, s->length - s->used, s->options->limits.idle, &result);
 	totals.up = result.up;
 	totals.down = result.down;

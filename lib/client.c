@@ -180,19 +180,27 @@ find_proxy(struct client *c, struct endpoint *candidates, size_t *count)
 static int
 dial_proxy(struct client *c)
 {
+	const char *host = c->options->proxy_host;
 	struct endpoint candidates[RESOLVE_MOST];
 	struct dial_plan plan = { candidates, 0, c->options->sources, c->deadline, -1 };
 	size_t winner = 0;
 	int64_t start;
-	int error, status = find_proxy(c, candidates, &plan.count);
+	int error, status = *host != '/' ? find_proxy(c, candidates, &plan.count) : 0;
 
 	if (status != 0)
 		return status;
 	start = net_now();
-	c->remote = dial_race(&plan, &winner);
-	error = errno;
-	c->proxy = candidates[winner];
-	address_print_endpoint(&c->proxy, c->proxy_text); /* may ask for an interface's name */
+	if (*host == '/') {
+		strcpy(c->proxy_text, host);
+		c->remote = dial_unix(host, c->deadline);
+		error = errno;
+	} else {
+		c->remote = dial_race(&plan, &winner);
+		error = errno;
+		c->proxy = candidates[winner];
+		address_print_endpoint(
+		    &c->proxy, c->proxy_text); /* may ask for an interface's name */
+	}
 	if (c->remote == -1)
 		return fail_proxy(c, LOST, " cannot be reached: ", strerror(error));
 	c->record.ms_connect = net_now() - start;
@@ -244,7 +252,10 @@ judge_reply(const struct client *c, const unsigned char *bytes, const struct soc
 	case SOCKS4_GRANTED:
 		return 0;
 	case SOCKS4_REJECTED:
-		return fail_proxy(c, reply->code, " refused: ", "rejected or failed (91)");
+		return fail_proxy(c, reply->code, " refused: rejected or failed (91)",
+		    c->request.name != NULL ? "; a proxy that does not read SOCKS4A wants -n: the "
+					      "name is then looked up on this host"
+					    : "");
 	case SOCKS4_NO_IDENTD:
 		return fail_proxy(c, reply->code, " refused: ", "it cannot reach identd here (92)");
 	case SOCKS4_IDENT_MISMATCH:
@@ -274,12 +285,14 @@ read_reply(const struct client *c, int64_t deadline, struct socks4_reply *reply)
 			return fail_reply(c, " closed after ", (unsigned)length,
 			    " of 8 bytes of a reply", bytes, length);
 		length += (size_t)count;
+		if (length >= 2 && bytes[0] == 5 && bytes[1] == 0xff)
+			return fail_proxy(c, LOST, " speaks SOCKS5 only", " (05 ff)");
 	}
 	socks4_decode_reply(bytes, reply);
 	return judge_reply(c, bytes, reply);
 }
 
-/* Tells where the proxy listens; 0.0.0.0 stands for the address that it was reached at. */
+/* Tells where the proxy listens; 0.0.0.0 stands for the address that it was reached at, if any. */
 static void
 tell_listening(const struct client *c, const struct socks4_reply *reply)
 {
@@ -288,7 +301,7 @@ tell_listening(const struct client *c, const struct socks4_reply *reply)
 	struct text line;
 
 	address_set(&listening.address, AF_INET, reply->dstip);
-	if (address_is_unspecified(&listening.address))
+	if (address_is_unspecified(&listening.address) && *c->options->proxy_host != '/')
 		listening.address = c->proxy.address;
 	listening.port = reply->port;
 	text_start(&line, bytes, sizeof bytes);
@@ -357,6 +370,9 @@ relay(struct client *c)
 	unsigned char room[RELAY_ROOM];
 	char seconds[24];
 	struct text text;
+	const struct standard_file remote = {
+		.fd = c->remote, .open = true, .socket = true, .tcp = *c->options->proxy_host != '/'
+	};
 	struct relay_result result;
 	struct log_totals totals;
 
@@ -365,7 +381,7 @@ relay(struct client *c)
 	log_ready(&c->record);
 	c->record.no_sandbox = !sandbox_enter(c->standard);
 	log_open(&c->record);
-	relay_run(in, out, c->remote, room, sizeof room, 0, c->options->limits.idle, &result);
+	relay_run(in, out, &remote, room, sizeof room, 0, c->options->limits.idle, &result);
 	totals.up = result.up;
 	totals.down = result.down;
 	totals.ms = net_now() - c->start;

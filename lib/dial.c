@@ -1,10 +1,12 @@
 #define _GNU_SOURCE /* IP_BIND_ADDRESS_NO_PORT, where there is such */
 
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/address.h"
@@ -12,6 +14,7 @@
 #include "lib/net.h"
 
 enum {
+	RETRY = 20,	       /* milliseconds between calls to a full backlog */
 	HEAD_START = 250,      /* RFC 8305 section 5: Connection Attempt Delay */
 	FIRST_EPHEMERAL = 1024 /* no system gives out a lower port by itself */
 };
@@ -236,5 +239,28 @@ dial_race(const struct dial_plan *plan, size_t *winner)
 	while (race.live > 0)
 		net_give_up(race.polled[race.live--].fd);
 	*winner = race.last;
+	return fd;
+}
+
+int
+dial_unix(const char *path, int64_t deadline)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = net_socket(AF_UNIX, SOCK_STREAM);
+
+	if (fd == -1)
+		return -1;
+	net_tune(fd);
+	strcpy(address.sun_path, path);
+	while (connect(fd, (struct sockaddr *)&address, sizeof address) == -1) {
+		/* Linux tells so of a full backlog, and poll(2) not when there is room again. */
+		if (errno != EAGAIN)
+			return net_give_up(fd);
+		if (net_stopped() || net_timeout(deadline) == 0) {
+			errno = ETIMEDOUT;
+			return net_give_up(fd);
+		}
+		poll(NULL, 0, RETRY);
+	}
 	return fd;
 }

@@ -26,4 +26,8 @@ struct dial_plan {
  * watched client left, EINTR after net_stop(). */
 int dial_race(const struct dial_plan *plan, size_t *winner);
 
+/* A connection to the Unix socket of that path, which must fit into struct sockaddr_un. A full
+ * backlog is waited for. Returns as dial_race(). */
+int dial_unix(const char *path, int64_t deadline);
+
 #endif

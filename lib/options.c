@@ -1,8 +1,10 @@
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -162,7 +164,7 @@ read_limits(char *text, struct limits *limits)
 	return NULL;
 }
 
-/* proxy, proxy:port, [v6], [v6]:port, or a bare IPv6 address. */
+/* proxy, proxy:port, [v6], [v6]:port, a bare IPv6 address, or the path of a Unix socket. */
 static const char *
 read_proxy(const char *text, struct options *options)
 {
@@ -175,6 +177,10 @@ read_proxy(const char *text, struct options *options)
 		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
 			return wrong("-c wants proxy[:port]", text);
 		port = end[1] == ':' ? end + 2 : NULL;
+	} else if (*text == '/') {
+		end = text + strlen(text);
+		if (end - text >= (ptrdiff_t)sizeof((struct sockaddr_un *)NULL)->sun_path)
+			return wrong("-c has too long a path", text);
 	} else {
 		end = strchr(text, ':');
 		if (end != NULL && strchr(end + 1, ':') == NULL)
@@ -372,6 +378,8 @@ check_use(const char *seen, struct options *options)
 	if (strchr(seen, 'b') != NULL && options->family != AF_UNSPEC &&
 	    options->sources[options->family == AF_INET6].family == AF_UNSPEC)
 		return "-b leaves no address of the only family allowed";
+	if (*options->proxy_host == '/' && strpbrk(seen, "46b") != NULL)
+		return "-4, -6 and -b are not for a proxy on a Unix socket";
 	return options->mode == MODE_CLIENT ? check_destination(options) : NULL;
 }
 

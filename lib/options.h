@@ -44,7 +44,7 @@ struct options {
 	unsigned port_low, port_high; /* -r; 0: any */
 	const char *userid;	      /* -u; NULL: the login name */
 	struct limits limits;
-	char proxy_host[256];	   /* -c */
+	char proxy_host[256];	   /* -c; begins with / if it is a Unix socket */
 	unsigned proxy_port, port; /* port: of the host that the client wants */
 	char **operands;
 	int operand_count;

@@ -467,19 +467,17 @@ orderly(enum relay_end end, bool open)
 }
 
 void
-relay_run(const struct standard_file *in, const struct standard_file *out, int remote,
-    unsigned char *room, size_t size, size_t early, unsigned idle, struct relay_result *result)
+relay_run(const struct standard_file *in, const struct standard_file *out,
+    const struct standard_file *remote, unsigned char *room, size_t size, size_t early,
+    unsigned idle, struct relay_result *result)
 {
-	const struct standard_file far = {
-		.fd = remote, .open = true, .socket = true, .tcp = true
-	};
 	unsigned char first[RELAY_ROOM];
 	struct relay relay;
 	bool local_open, remote_open;
 
 	standard_unblock(in, out);
 	open_side(&relay.local, in, out);
-	open_side(&relay.remote, &far, &far);
+	open_side(&relay.remote, remote, remote);
 	open_flow(&relay.up, &relay.local, &relay.remote, room, size);
 	open_flow(&relay.down, &relay.remote, &relay.local, first, sizeof first);
 	relay.progress = relay.now = net_now();

@@ -19,7 +19,7 @@ struct relay_result {
 
 /* Marks both ends so that the death of the process resets them: linger zero on TCP sockets. Call
  * before the reply that grants. Here as below in and out have been prepared by standard_prepare(),
- * and remote is a TCP connection of ours. */
+ * and remote is a connection of ours: TCP, or the client's to a Unix socket. */
 void relay_arm(const struct standard_file *in, const struct standard_file *out, int remote);
 
 enum { RELAY_ROOM = 1024 }; /* all that a direction of a quiet session needs */
@@ -29,8 +29,9 @@ enum { RELAY_ROOM = 1024 }; /* all that a direction of a quiet session needs */
  * progress either way, 0 = no limit. in and out may be one socket, two, pipes, terminals or files;
  * flags of what is no socket are restored. All three descriptors are closed on return, cleanly or
  * by reset as result->end says. Ends by RELAY_SIGNAL once net_stopped(). */
-void relay_run(const struct standard_file *in, const struct standard_file *out, int remote,
-    unsigned char *room, size_t size, size_t early, unsigned idle, struct relay_result *result);
+void relay_run(const struct standard_file *in, const struct standard_file *out,
+    const struct standard_file *remote, unsigned char *room, size_t size, size_t early,
+    unsigned idle, struct relay_result *result);
 
 /* The word for it in the log (DESIGN.md section 6). */
 const char *relay_reason(enum relay_end end);

@@ -64,6 +64,11 @@ bad_usage() {
 	bad_usage '-c wants' -c '' host 1
 	bad_usage '-c wants' -c "$long" host 1
 	bad_usage '-c has' -c proxy:0 host 1
+	bad_usage '-c has too long a path' -c "/$long" host 1
+	bad_usage '-c has too long a path' -c "/${long:0:107}" host 1
+	for option in -4 -6 '-b127.0.0.1'; do
+		bad_usage 'not for a proxy on a Unix socket' -c /socket "$option" host 1
+	done
 	bad_usage 'no operands' -t connect
 	bad_usage 'connect or bind' -t fly alice local host 1
 	bad_usage 'longer than 255' -t connect "$long" local host 1

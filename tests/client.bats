@@ -78,6 +78,8 @@ dialogue() {
 
 @test "every refusal has its message and its exit status" {
 	dialogue 91 'refused: rejected or failed (91)' '192.0.2.1 80' 2:send '\0\x5b\0\0\0\0\0\0'
+	dialogue 91 'refused: rejected or failed (91); a proxy that does not read SOCKS4A wants -n' 'host.test 80' \
+		2:send '\0\x5b\0\0\0\0\0\0'
 	dialogue 92 'refused: it cannot reach identd here (92)' '192.0.2.1 80' 2:send '\0\x5c\0\0\0\0\0\0'
 	dialogue 93 'refused: its identd check found a different user (93)' '192.0.2.1 80' 2:send '\0\x5d\0\0\0\0\0\0'
 	grep -q '^socks4-stdio: proxy 127.0.0.1:[0-9]* refused' "$SCRATCH/log"
@@ -87,7 +89,8 @@ dialogue() {
 	dialogue 1 'unknown reply code, 94 (00 5e 00 00 00 00 00 00)' '192.0.2.1 80' 2:send '\0\x5e\0\0\0\0\0\0'
 	dialogue 1 'does not speak SOCKS4: its reply starts with 72 (48 54 54 50' '192.0.2.1 80' 2:send 'HTTP/1.0 400 Bad Request\r\n'
 	dialogue 1 'closed after 0 of 8 bytes of a reply' '192.0.2.1 80' 2:shutdown
-	dialogue 1 'closed after 2 of 8 bytes of a reply (05 ff)' '192.0.2.1 80' 2:send '\x05\xff' 2:shutdown
+	dialogue 1 'closed after 2 of 8 bytes of a reply (05 01)' '192.0.2.1 80' 2:send '\x05\x01' 2:shutdown
+	dialogue 1 'speaks SOCKS5 only (05 ff)' '192.0.2.1 80' 2:send '\x05\xff'
 	dialogue 1 'lost: Connection reset by peer' '192.0.2.1 80' 2:send '\0\x5a' pause 50 2:reset
 	dialogue 1 'did not answer in time' '-w connect=1 192.0.2.1 80' 2:send '\0\x5a\0'
 }
@@ -194,6 +197,46 @@ dialogue() {
 		expect-eof
 	dialogue 1 'socks4-stdio: connection reset' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$GRANTED" shutdown 2:expect-eof \
 		2:send down expect down 2:reset expect-eof
+}
+
+SOCKET=/proc/self/cwd/socket # for users who may not go through the directories above
+
+# on_unix WORD...: like dialogue, with a proxy that listens on a Unix socket
+on_unix() {
+	rm -f socket log
+	"$TOOLS/peer" -t $((5 * SLOW)) -2 log "$@" >/dev/null || fail "$(cat log)"
+}
+
+@test "a proxy on a Unix socket: it knows who calls" {
+	require setpriv
+	cd "$SCRATCH"
+	echo 'permit from local ident require' >list
+	start proxy "$TOOLS/serve" -u socket 0 "$BIN" -a list -l stderr
+	port_of proxy
+	chmod 777 . socket
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept send up 2:expect up 2:send down expect down 2:close expect-eof shutdown \
+		-- setpriv --reuid nobody --clear-groups "$BIN" -c "$SOCKET" 127.0.0.1 @2
+	wait_for grep -q '^open .*src=local user=nobody ident=nobody ' proxy.err
+	run -93 setpriv --reuid nobody --clear-groups "$BIN" -c "$SOCKET" -u root 127.0.0.1 1 </dev/null
+	[[ $output == "socks4-stdio: proxy $SOCKET refused: "* ]]
+	run -1 "$BIN" -c "$SOCKET.none" 127.0.0.1 1 </dev/null
+	[ "$output" = "socks4-stdio: proxy $SOCKET.none cannot be reached: No such file or directory" ]
+}
+
+@test "a proxy on a Unix socket: a full backlog is waited for, until the connect limit" {
+	cd "$SCRATCH"
+	on_unix 2:listen-deaf unix:socket exec-pipes pause 100 2:accept 2:close 2:accept 2:skip 10 2:send "$GRANTED" 2:close expect-eof shutdown \
+		expect-exit 0 -- "$BIN" -c "$SOCKET" -u u 192.0.2.1 80
+	[ ! -s log ]
+	on_unix 2:listen-deaf unix:socket exec-pipes expect-eof expect-exit 1 -- "$BIN" -w connect=1 -c "$SOCKET" -u u 192.0.2.1 80
+	grep -qx "socks4-stdio: proxy $SOCKET cannot be reached: Connection timed out" log
+}
+
+@test "a proxy on a Unix socket: -B prints 0.0.0.0 as it is" {
+	cd "$SCRATCH"
+	on_unix 2:listen unix:socket exec-pipes 2:accept 2:skip 10 2:send '\0\x5a\x12\x34\0\0\0\0' 2:send "$GRANTED" 2:close expect-eof shutdown \
+		-- "$BIN" -c "$SOCKET" -B -u u 192.0.2.1 21
+	grep -qx 'listening on 0.0.0.0:4660' log
 }
 
 @test "the idle limit is told" {
