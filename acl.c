@@ -130,28 +130,6 @@ next_line(struct reader *reader, char **line, size_t *length)
 
 /* ---- loading ---- */
 
-/* Its frame must not lie below those that stay: the stack's pages are most of what a session holds.
- */
-#ifdef __GNUC__
-__attribute__((noinline))
-#endif
-static void
-complain_of(const char *path, const struct reader *reader, const char *problem,
-    void (*complain)(const char *message))
-{
-	char bytes[4096 + RULES_SENTENCE];
-	struct text message;
-
-	text_start(&message, bytes, sizeof bytes);
-	text_put(&message, path);
-	if (reader != NULL) {
-		text_put(&message, ":");
-		text_put_number(&message, reader->line, 1);
-	}
-	text_put_all(&message, ": ", problem);
-	complain(bytes);
-}
-
 /* What the records of a text may take: a first guess, which spares most of the moves. */
 static size_t
 guess(int fd)
@@ -163,31 +141,19 @@ guess(int fd)
 	    : 0;
 }
 
+/* Its frame must not lie below those that stay: the stack's pages are most of what a session holds.
+ */
 #ifdef __GNUC__
 __attribute__((noinline))
 #endif
 static void
-complain_of_line(const char *path, const struct reader *reader, const struct rules_problem *problem,
-    void (*complain)(const char *message))
+complain_of_line(
+    const char *path, unsigned line, const struct rules_problem *problem, acl_complain complain)
 {
 	char sentence[RULES_SENTENCE];
 
 	rules_explain(problem, sentence);
-	complain_of(path, reader, sentence, complain);
-}
-
-#ifdef __GNUC__
-__attribute__((noinline))
-#endif
-static void
-complain_of_stale(const char *list, const char *path, void (*complain)(const char *message))
-{
-	char bytes[2 * 4096 + 64];
-	struct text message;
-
-	text_start(&message, bytes, sizeof bytes);
-	text_put_all(&message, list, ": stale: ", path, " was changed after it was frozen");
-	complain(bytes);
+	complain("%s:%u: %s", path, line, sentence);
 }
 
 /* The list with room for so many more bytes, moved if need be; NULL with errno, and then it is as
@@ -219,8 +185,7 @@ rule_at(const struct acl *acl, size_t offset)
 
 /* Reads all lines into *list. 0; 1 after complaints about lines; -1 with errno. */
 static int
-read_lines(struct reader *reader, struct acl **list, const char *name,
-    void (*complain)(const char *message))
+read_lines(struct reader *reader, struct acl **list, const char *name, acl_complain complain)
 {
 	struct rules_problem problem;
 	struct acl *acl = *list;
@@ -233,8 +198,8 @@ read_lines(struct reader *reader, struct acl **list, const char *name,
 		if (line == NULL && reader->start == reader->end)
 			return wrong;
 		if (line == NULL) {
-			complain_of(name, reader, "the last line does not end: was the file cut?",
-			    complain);
+			complain("%s:%u: the last line does not end: was the file cut?", name,
+			    reader->line);
 			return 1;
 		}
 		acl = grow(acl, RULES_ROOM(length), reader->fd);
@@ -243,7 +208,7 @@ read_lines(struct reader *reader, struct acl **list, const char *name,
 		*list = acl;
 		rule = rule_at(acl, acl->used);
 		if (!rules_read(line, length, rule, &problem)) {
-			complain_of_line(name, reader, &problem, complain);
+			complain_of_line(name, reader->line, &problem, complain);
 			wrong = 1;
 			continue;
 		}
@@ -268,13 +233,13 @@ new_list(size_t size)
 
 /* Reads the text of which the window may hold a beginning. */
 static struct acl *
-read_text(struct reader *reader, const char *name, void (*complain)(const char *message))
+read_text(struct reader *reader, const char *name, acl_complain complain)
 {
 	struct acl *acl = new_list(SMALL);
 	int result = acl != NULL ? read_lines(reader, &acl, name, complain) : -1;
 
 	if (result == -1)
-		complain_of(name, NULL, strerror(errno), complain);
+		complain("%s: %s", name, strerror(errno));
 	if (reader->mapped)
 		(void)munmap(reader->window.bytes, reader->window.size);
 	if (result == 0)
@@ -331,25 +296,25 @@ use_frozen(struct acl *acl, int fd, const struct reader *reader)
 }
 
 static struct acl *
-load_frozen(const struct reader *reader, const char *name, void (*complain)(const char *message))
+load_frozen(const struct reader *reader, const char *name, acl_complain complain)
 {
 	struct acl *acl = new_list(sizeof *acl + FROZEN_SIZE + STRINGS);
 	const char *problem = acl != NULL ? use_frozen(acl, reader->fd, reader) : strerror(errno);
 
 	if (problem != NULL) {
-		complain_of(name, NULL, problem, complain);
+		complain("%s: %s", name, problem);
 		if (acl == NULL)
 			close(reader->fd);
 		acl_free(acl);
 		return NULL;
 	}
 	if (acl->about.stale)
-		complain_of_stale(name, acl->about.path, complain);
+		complain("%s: stale: %s was changed after it was frozen", name, acl->about.path);
 	return acl;
 }
 
 static struct acl *
-load_builtin(void (*complain)(const char *message))
+load_builtin(acl_complain complain)
 {
 	char text[] = "permit from 127.0.0.0/8,::1\n";
 	struct reader reader = {
@@ -371,8 +336,7 @@ is_same(int fd, const struct stat *before)
 }
 
 struct acl *
-acl_load(const char *path, struct acl_window window, struct stat *text,
-    void (*complain)(const char *message))
+acl_load(const char *path, struct acl_window window, struct stat *text, acl_complain complain)
 {
 	struct reader reader = { .window = window };
 	struct acl *acl;
@@ -382,7 +346,7 @@ acl_load(const char *path, struct acl_window window, struct stat *text,
 		return load_builtin(complain);
 	fd = reader.fd = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
 	if (fd == -1 || (text != NULL && fstat(fd, text) == -1) || read_more(&reader) == -1) {
-		complain_of(path, NULL, strerror(errno), complain);
+		complain("%s: %s", path, strerror(errno));
 		if (fd != -1)
 			close(fd);
 		return NULL;
@@ -391,7 +355,7 @@ acl_load(const char *path, struct acl_window window, struct stat *text,
 		return load_frozen(&reader, path, complain);
 	acl = read_text(&reader, path, complain);
 	if (acl != NULL && text != NULL && S_ISREG(text->st_mode) && !is_same(fd, text)) {
-		complain_of(path, NULL, "was changed while it was read", complain);
+		complain("%s: was changed while it was read", path);
 		acl_free(acl);
 		acl = NULL;
 	}

@@ -156,14 +156,10 @@ static int
 ask(int fd, unsigned port_there, unsigned port_here, int64_t deadline, char *user)
 {
 	char line[IDENT_LINE + 2]; /* CR LF */
-	struct text query;
+	struct text query = TEXT(line);
 	ssize_t length;
 
-	text_start(&query, line, sizeof line);
-	text_put_number(&query, port_there, 1);
-	text_put(&query, ", ");
-	text_put_number(&query, port_here, 1);
-	text_put(&query, "\r\n");
+	text_put(&query, "%u, %u\r\n", port_there, port_here);
 	if (net_write(fd, line, query.length, deadline) == -1)
 		return -1;
 	length = read_line(fd, line, sizeof line, deadline);

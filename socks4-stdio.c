@@ -585,16 +585,15 @@ static int
 usage(const char *problem, bool to_client)
 {
 	char bytes[1024];
-	struct text message;
+	struct text message = TEXT(bytes);
 
 	if (to_client && !isatty(ERRORS)) {
 		log_start(LOG_TO_SYSLOG, false, false);
 		log_hurry();
-		log_error(problem);
+		log_error("%s", problem);
 		return 2;
 	}
-	text_start(&message, bytes, sizeof bytes);
-	text_put_all(&message, "socks4-stdio: ", problem, "\n", options_synopsis);
+	text_put(&message, "socks4-stdio: %s\n%s", problem, options_synopsis);
 	(void)net_write(ERRORS, bytes, message.length, NET_FOREVER);
 	return 2;
 }

@@ -119,12 +119,7 @@ address_parse_prefix(const char *text, struct prefix *prefix)
 static void
 put_four(struct text *text, const unsigned char *octets)
 {
-	int i;
-
-	for (i = 0; i < 4; i++) {
-		text_put(text, i > 0 ? "." : "");
-		text_put_number(text, octets[i], 1);
-	}
+	text_put(text, "%u.%u.%u.%u", octets[0], octets[1], octets[2], octets[3]);
 }
 
 /* Where the first longest run of two or more zero groups starts, and its length; 8: nowhere. */
@@ -156,8 +151,8 @@ put_six(struct text *text, const unsigned char *octets)
 			i += length - 1;
 			continue;
 		}
-		text_put(text, i > 0 && i != start + length ? ":" : "");
-		text_put_hex(text, (unsigned)(octets[2 * i] << 8 | octets[2 * i + 1]), 1);
+		text_put(text, "%s%x", i > 0 && i != start + length ? ":" : "",
+		    (unsigned)(octets[2 * i] << 8 | octets[2 * i + 1]));
 	}
 }
 
@@ -187,15 +182,14 @@ const char *
 address_print(const struct address *address, char *text)
 {
 	const char *interface = address->scope != 0 ? interface_name(address->scope) : NULL;
-	struct text whole;
+	struct text whole = { .bytes = text, .size = ADDRESS_TEXT };
 
-	text_start(&whole, text, ADDRESS_TEXT);
 	if (address->family == AF_INET6)
 		put_six(&whole, address->octets);
 	else
 		put_four(&whole, address->octets);
 	if (interface != NULL)
-		text_put_all(&whole, "%", interface);
+		text_put(&whole, "%c%s", '%', interface);
 	return text;
 }
 
@@ -204,13 +198,10 @@ address_print_endpoint(const struct endpoint *endpoint, char *text)
 {
 	char bare[ADDRESS_TEXT];
 	bool six = endpoint->address.family == AF_INET6;
-	struct text whole;
+	struct text whole = { .bytes = text, .size = ADDRESS_TEXT };
 
-	text_start(&whole, text, ADDRESS_TEXT);
-	text_put(&whole, six ? "[" : "");
-	text_put(&whole, address_print(&endpoint->address, bare));
-	text_put(&whole, six ? "]:" : ":");
-	text_put_number(&whole, endpoint->port, 1);
+	text_put(&whole, six ? "[%s]:%u" : "%s:%u", address_print(&endpoint->address, bare),
+	    endpoint->port);
 	return text;
 }
 

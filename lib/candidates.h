@@ -30,8 +30,8 @@ const char *candidates_path(const struct options *options);
 
 /* Loads that list. 0, or -1 after complaints as acl_load() makes them; a frozen list that is stale
  * is complained of, too. text: as acl_load(). The caller frees list->acl. */
-int candidates_load(const struct options *options, struct stat *text,
-    void (*complain)(const char *message), struct candidates_list *list);
+int candidates_load(const struct options *options, struct stat *text, acl_complain complain,
+    struct candidates_list *list);
 
 struct candidates_question {
 	const struct candidates_list *list;

@@ -38,34 +38,6 @@ struct client {
 	struct log_record record;
 };
 
-/* Says what went wrong, in three pieces, and returns the exit status. Whoever sent a signal knows.
- */
-static int
-fail(int status, const char *first, const char *second, const char *third)
-{
-	char bytes[1024];
-	struct text message;
-
-	if (net_stopped())
-		return LOST;
-	text_start(&message, bytes, sizeof bytes);
-	text_put_all(&message, "socks4-stdio: ", first, second, third);
-	log_error(bytes);
-	return status;
-}
-
-/* The same about the proxy. */
-static int
-fail_proxy(const struct client *c, int status, const char *what, const char *why)
-{
-	char bytes[512];
-	struct text text;
-
-	text_start(&text, bytes, sizeof bytes);
-	text_put_all(&text, what, why);
-	return fail(status, "proxy ", c->proxy_text, bytes);
-}
-
 static const char *
 resolve_problem(enum reason reason)
 {
@@ -93,7 +65,7 @@ find_userid(struct client *c)
 	c->request.userid = c->record.userid = userid;
 	return reason != REASON_RESOLVE_TIMEOUT && !net_stopped()
 	    ? 0
-	    : fail(LOST, "login name: ", resolve_problem(reason), "; -u gives one");
+	    : log_failure(LOST, "login name: %s; -u gives one", resolve_problem(reason));
 }
 
 static void
@@ -119,9 +91,9 @@ ask_resolved(struct client *c, const char *host)
 	}
 	query.family = AF_INET6;
 	if (reason == REASON_RESOLVE_FAILED && resolve_name(&query, &answer) == REASON_NONE)
-		return fail(LOST, host,
-		    " has only IPv6 addresses, which SOCKS4 does not carry; leave out -n", "");
-	return fail(LOST, host, ": ", resolve_problem(reason));
+		return log_failure(LOST,
+		    "%s has only IPv6 addresses, which SOCKS4 does not carry; leave out -n", host);
+	return log_failure(LOST, "%s: %s", host, resolve_problem(reason));
 }
 
 /* SOCKS4 for an IPv4 address, SOCKS4A for all else, so that the proxy looks names up. */
@@ -157,17 +129,16 @@ find_proxy(struct client *c, struct endpoint *candidates, size_t *count)
 		NULL };
 	struct resolve_answer answer = { .count = 1 };
 	enum reason reason;
-	struct text text;
+	struct text text = TEXT(c->proxy_text);
 	size_t i;
 
-	text_start(&text, c->proxy_text, sizeof c->proxy_text);
-	text_put_all(&text, options->proxy_host, ":");
-	text_put_number(&text, options->proxy_port, 1);
+	text_put(&text, "%s:%u", options->proxy_host, options->proxy_port);
 	if (address_parse(options->proxy_host, &answer.addresses[0]) == -1) {
 		reason = resolve_name(&query, &answer);
 		c->record.ms_resolve = net_now() - c->start;
 		if (reason != REASON_NONE)
-			return fail_proxy(c, LOST, ": ", resolve_problem(reason));
+			return log_failure(
+			    LOST, "proxy %s: %s", c->proxy_text, resolve_problem(reason));
 	}
 	for (i = 0; i < answer.count; i++) {
 		candidates[i].address = answer.addresses[i];
@@ -202,7 +173,8 @@ dial_proxy(struct client *c)
 		    &c->proxy, c->proxy_text); /* may ask for an interface's name */
 	}
 	if (c->remote == -1)
-		return fail_proxy(c, LOST, " cannot be reached: ", strerror(error));
+		return log_failure(
+		    LOST, "proxy %s cannot be reached: %s", c->proxy_text, strerror(error));
 	c->record.ms_connect = net_now() - start;
 	return 0;
 }
@@ -214,37 +186,34 @@ send_request(struct client *c)
 	size_t length = socks4_encode_request(&c->request, bytes);
 
 	if (net_write(c->remote, bytes, length, c->deadline) == -1)
-		return fail_proxy(c, LOST, " took no request: ", strerror(errno));
+		return log_failure(
+		    LOST, "proxy %s took no request: %s", c->proxy_text, strerror(errno));
 	return 0;
 }
 
-/* Says so with a number, its unit, and " (aa bb)": what came, for a person who looks for the
- * fault. */
-static int
-fail_reply(const struct client *c, const char *what, unsigned number, const char *unit,
-    const unsigned char *bytes, size_t length)
+/* Puts " (aa bb)": what came, for a person who looks for the fault. */
+static const char *
+print_bytes(const unsigned char *bytes, size_t length, char seen[4 * SOCKS4_REPLY])
 {
-	char seen[64];
-	struct text text;
+	struct text text = { .bytes = seen, .size = 4 * SOCKS4_REPLY };
 	size_t i;
 
-	text_start(&text, seen, sizeof seen);
-	text_put_number(&text, number, 1);
-	text_put(&text, unit);
-	for (i = 0; i < length; i++) {
-		text_put(&text, i == 0 ? " (" : " ");
-		text_put_hex(&text, bytes[i], 2);
-	}
+	text_put(&text, length > 0 ? " (" : "");
+	for (i = 0; i < length; i++)
+		text_put(&text, i == 0 ? "%02x" : " %02x", bytes[i]);
 	text_put(&text, length > 0 ? ")" : "");
-	return fail_proxy(c, LOST, what, seen);
+	return seen;
 }
 
 static int
 judge_reply(const struct client *c, const unsigned char *bytes, const struct socks4_reply *reply)
 {
+	char seen[4 * SOCKS4_REPLY];
+
 	if (reply->version != SOCKS4_REPLY_VERSION && reply->version != SOCKS4_VERSION)
-		return fail_reply(c, " does not speak SOCKS4: its reply starts with ",
-		    reply->version, "", bytes, SOCKS4_REPLY);
+		return log_failure(LOST,
+		    "proxy %s does not speak SOCKS4: its reply starts with %u%s", c->proxy_text,
+		    reply->version, print_bytes(bytes, SOCKS4_REPLY, seen));
 	if (reply->version != SOCKS4_REPLY_VERSION && c->options->verbose)
 		log_info("warning: the proxy's reply has version 4 instead of 0, as old servers "
 			 "send it");
@@ -252,18 +221,21 @@ judge_reply(const struct client *c, const unsigned char *bytes, const struct soc
 	case SOCKS4_GRANTED:
 		return 0;
 	case SOCKS4_REJECTED:
-		return fail_proxy(c, reply->code, " refused: rejected or failed (91)",
+		return log_failure(reply->code, "proxy %s refused: rejected or failed (91)%s",
+		    c->proxy_text,
 		    c->request.name != NULL ? "; a proxy that does not read SOCKS4A wants -n: the "
 					      "name is then looked up on this host"
 					    : "");
 	case SOCKS4_NO_IDENTD:
-		return fail_proxy(c, reply->code, " refused: ", "it cannot reach identd here (92)");
+		return log_failure(reply->code,
+		    "proxy %s refused: it cannot reach identd here (92)", c->proxy_text);
 	case SOCKS4_IDENT_MISMATCH:
-		return fail_proxy(
-		    c, reply->code, " refused: ", "its identd check found a different user (93)");
+		return log_failure(reply->code,
+		    "proxy %s refused: its identd check found a different user (93)",
+		    c->proxy_text);
 	default:
-		return fail_reply(
-		    c, " sent an unknown reply code, ", reply->code, "", bytes, SOCKS4_REPLY);
+		return log_failure(LOST, "proxy %s sent an unknown reply code, %u%s", c->proxy_text,
+		    reply->code, print_bytes(bytes, SOCKS4_REPLY, seen));
 	}
 }
 
@@ -272,21 +244,24 @@ static int
 read_reply(const struct client *c, int64_t deadline, struct socks4_reply *reply)
 {
 	unsigned char bytes[SOCKS4_REPLY];
+	char seen[4 * SOCKS4_REPLY];
 	size_t length = 0;
 	ssize_t count;
 
 	while (length < sizeof bytes) {
 		count = net_read(c->remote, bytes + length, sizeof bytes - length, deadline);
 		if (count == -1 && errno == ETIMEDOUT)
-			return fail_proxy(c, LOST, " did not answer in time", "");
+			return log_failure(LOST, "proxy %s did not answer in time", c->proxy_text);
 		if (count == -1)
-			return fail_proxy(c, LOST, " lost: ", strerror(errno));
+			return log_failure(
+			    LOST, "proxy %s lost: %s", c->proxy_text, strerror(errno));
 		if (count == 0)
-			return fail_reply(c, " closed after ", (unsigned)length,
-			    " of 8 bytes of a reply", bytes, length);
+			return log_failure(LOST, "proxy %s closed after %u of 8 bytes of a reply%s",
+			    c->proxy_text, (unsigned)length, print_bytes(bytes, length, seen));
 		length += (size_t)count;
 		if (length >= 2 && bytes[0] == 5 && bytes[1] == 0xff)
-			return fail_proxy(c, LOST, " speaks SOCKS5 only", " (05 ff)");
+			return log_failure(
+			    LOST, "proxy %s speaks SOCKS5 only (05 ff)", c->proxy_text);
 	}
 	socks4_decode_reply(bytes, reply);
 	return judge_reply(c, bytes, reply);
@@ -298,14 +273,13 @@ tell_listening(const struct client *c, const struct socks4_reply *reply)
 {
 	struct endpoint listening;
 	char address[ADDRESS_TEXT], bytes[ADDRESS_TEXT + 16];
-	struct text line;
+	struct text line = TEXT(bytes);
 
 	address_set(&listening.address, AF_INET, reply->dstip);
 	if (address_is_unspecified(&listening.address) && *c->options->proxy_host != '/')
 		listening.address = c->proxy.address;
 	listening.port = reply->port;
-	text_start(&line, bytes, sizeof bytes);
-	text_put_all(&line, "listening on ", address_print_endpoint(&listening, address), "\n");
+	text_put(&line, "listening on %s\n", address_print_endpoint(&listening, address));
 	/* One write: whoever reads our stderr gets the line whole. */
 	if (write(STDERR_FILENO, bytes, line.length) == -1)
 		log_error("socks4-stdio: cannot tell the listening address");
@@ -358,8 +332,8 @@ pass_descriptor(const struct client *c)
 	memcpy(CMSG_DATA(header), &c->remote, sizeof(int));
 	if (flags == -1 || fcntl(c->remote, F_SETFL, flags & ~O_NONBLOCK) == -1 ||
 	    sendmsg(OUT, &message, 0) != 1)
-		return fail(
-		    LOST, "cannot pass the connection over standard output: ", strerror(errno), "");
+		return log_failure(
+		    LOST, "cannot pass the connection over standard output: %s", strerror(errno));
 	return 0;
 }
 
@@ -368,8 +342,6 @@ relay(struct client *c)
 {
 	struct standard_file *in = &c->standard[IN], *out = &c->standard[OUT];
 	unsigned char room[RELAY_ROOM];
-	char seconds[24];
-	struct text text;
 	const struct standard_file remote = {
 		.fd = c->remote, .open = true, .socket = true, .tcp = *c->options->proxy_host != '/'
 	};
@@ -386,16 +358,13 @@ relay(struct client *c)
 	totals.down = result.down;
 	totals.ms = net_now() - c->start;
 	log_close(&c->record, &totals, relay_reason(result.end));
-	if (result.end == RELAY_IDLE) {
-		text_start(&text, seconds, sizeof seconds);
-		text_put_number(&text, c->options->limits.idle, 1);
-		return fail(LOST, "nothing moved for ", seconds, " seconds");
-	}
+	if (result.end == RELAY_IDLE)
+		return log_failure(LOST, "nothing moved for %u seconds", c->options->limits.idle);
 	if (result.end == RELAY_ERROR)
-		return fail(LOST, "a system call failed, and the session with it", "", "");
+		return log_failure(LOST, "a system call failed, and the session with it");
 	/* Not if it was our own user's side, which has gone. */
 	if (result.end == RELAY_RESET && result.untold)
-		return fail(LOST, "connection reset", "", "");
+		return log_failure(LOST, "connection reset");
 	return result.end == RELAY_EOF ? 0 : LOST;
 }
 

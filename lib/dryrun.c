@@ -27,24 +27,6 @@ struct question {
 	struct socks4_request request;
 };
 
-static int
-fail_about(const char *what, const char *problem)
-{
-	char bytes[4096 + 256];
-	struct text message;
-
-	text_start(&message, bytes, sizeof bytes);
-	text_put_all(&message, "socks4-stdio: ", what, *what != '\0' ? ": " : "", problem);
-	log_error(bytes);
-	return 2;
-}
-
-static int
-fail(const char *problem)
-{
-	return fail_about("", problem);
-}
-
 /* Fills the request as it would come over the wire. NULL, or what is wrong. */
 static const char *
 read_question(char **operands, struct question *question)
@@ -88,23 +70,18 @@ print_decision(const struct candidates_list *list, const struct candidates *cand
 	const char *rule = acl_text(list->acl, decision);
 	size_t room = REST_MOST + strlen(list->label) + (rule != NULL ? strlen(rule) : 0);
 	char *bytes = rule != NULL ? malloc(room) : NULL;
-	struct text line;
+	struct text line = { .bytes = bytes, .size = room };
 	int result;
 
 	if (bytes == NULL)
 		return -1;
-	text_start(&line, bytes, room);
-	text_put_all(&line, decision->verdict == ACL_PERMIT ? "permit " : "deny ",
-	    candidates->named ? candidates->name : "", both ? " " : "", address, " ");
-	text_put_number(&line, port, 1);
-	if (decision->line == 0) {
-		text_put(&line, " by default");
-	} else {
-		text_put_all(&line, " by ", list->label, ":");
-		text_put_number(&line, decision->line, 1);
-		text_put_all(&line, ": ", rule);
-	}
-	text_put_all(&line, policy, "\n");
+	text_put(&line, "%s %s%s%s %u by ", decision->verdict == ACL_PERMIT ? "permit" : "deny",
+	    candidates->named ? candidates->name : "", both ? " " : "", address, port);
+	if (decision->line == 0)
+		text_put(&line, "default");
+	else
+		text_put(&line, "%s:%u: %s", list->label, decision->line, rule);
+	text_put(&line, "%s\n", policy);
 	result = net_write(STDOUT_FILENO, bytes, line.length, NET_FOREVER);
 	free(bytes);
 	return result;
@@ -131,14 +108,12 @@ print_refusal(const struct socks4_request *request, const char *reason)
 {
 	char bytes[REST_MOST], text[ADDRESS_TEXT];
 	struct address asked;
-	struct text line;
+	struct text line = TEXT(bytes);
 
 	address_set(&asked, AF_INET, request->dstip);
-	text_start(&line, bytes, sizeof bytes);
-	text_put_all(&line, "deny ",
-	    request->name != NULL ? request->name : address_print(&asked, text), " ");
-	text_put_number(&line, request->port, 1);
-	text_put_all(&line, ": ", reason, "\n");
+	text_put(&line, "deny %s %u: %s\n",
+	    request->name != NULL ? request->name : address_print(&asked, text), request->port,
+	    reason);
 	return net_write(STDOUT_FILENO, bytes, line.length, NET_FOREVER);
 }
 
@@ -157,7 +132,8 @@ answer(const struct candidates_list *list, const struct options *options, struct
 	size_t i;
 
 	if (reason == REASON_BROKEN_LIST)
-		return fail("the frozen list is damaged, or was changed while it was asked");
+		return log_failure(
+		    2, "the frozen list is damaged, or was changed while it was asked");
 	if (reason != REASON_NONE && reason != REASON_DENIED) {
 		candidates.count = 0;
 		written = print_refusal(request, reason_word(reason));
@@ -168,7 +144,7 @@ answer(const struct candidates_list *list, const struct options *options, struct
 	for (i = 0; i < candidates.count && written == 0; i++)
 		written = print_candidate(list, &candidates, &candidates.each[i], request->port);
 	if (written == -1)
-		return fail("cannot write the answer");
+		return log_failure(2, "cannot write the answer");
 	return reason == REASON_NONE ? 0 : 1;
 }
 
@@ -237,10 +213,9 @@ static int
 answer_line(
     const struct candidates_list *list, const struct options *options, char *line, unsigned number)
 {
-	char *words[OPERANDS + 1], bytes[160];
+	char *words[OPERANDS + 1];
 	struct question question;
 	const char *problem = "a question is command, user, source, destination and port";
-	struct text text;
 	int count = line != NULL && *line != '#' ? split(line, words) : OPERANDS + 1;
 
 	if (line != NULL && (count == 0 || *line == '#'))
@@ -249,11 +224,7 @@ answer_line(
 		problem = read_question(words, &question);
 	if (problem == NULL)
 		return answer(list, options, &question) == 2 ? 2 : 0;
-	text_start(&text, bytes, sizeof bytes);
-	text_put(&text, "line ");
-	text_put_number(&text, number, 1);
-	text_put_all(&text, ": ", problem);
-	return fail(bytes);
+	return log_failure(2, "line %u: %s", number, problem);
 }
 
 static int
@@ -268,7 +239,7 @@ answer_lines(const struct candidates_list *list, const struct options *options)
 	for (number = 1;; number++) {
 		line = next_line(&lines, &too_long, &failed);
 		if (failed)
-			return fail("cannot read standard input");
+			return log_failure(2, "cannot read standard input");
 		if (line == NULL && !too_long)
 			return status;
 		if (answer_line(list, options, line, number) != 0)
@@ -283,17 +254,10 @@ static const char *warned_path;
 static void
 warn(unsigned line, const char *warning)
 {
-	char bytes[4096 + 256];
-	struct text text;
-
-	text_start(&text, bytes, sizeof bytes);
-	text_put_all(&text, warned_path, ":");
-	if (line != 0) {
-		text_put_number(&text, line, 1);
-		text_put(&text, ":");
-	}
-	text_put_all(&text, " warning: ", warning);
-	log_error(bytes);
+	if (line != 0)
+		log_error("%s:%u: warning: %s", warned_path, line, warning);
+	else
+		log_error("%s: warning: %s", warned_path, warning);
 }
 
 /* "2026-11-24 22:00:00 UTC" */
@@ -304,18 +268,10 @@ put_time(struct text *text, time_t when)
 
 	if (gmtime_r(&when, &broken_down) == NULL)
 		return;
-	text_put_number(text, (unsigned long long)broken_down.tm_year + 1900, 4);
-	text_put(text, "-");
-	text_put_number(text, (unsigned long long)broken_down.tm_mon + 1, 2);
-	text_put(text, "-");
-	text_put_number(text, (unsigned long long)broken_down.tm_mday, 2);
-	text_put(text, " ");
-	text_put_number(text, (unsigned long long)broken_down.tm_hour, 2);
-	text_put(text, ":");
-	text_put_number(text, (unsigned long long)broken_down.tm_min, 2);
-	text_put(text, ":");
-	text_put_number(text, (unsigned long long)broken_down.tm_sec, 2);
-	text_put(text, " UTC");
+	text_put(text, "%04u-%02u-%02u %02u:%02u:%02u UTC", (unsigned)broken_down.tm_year + 1900,
+	    (unsigned)broken_down.tm_mon + 1, (unsigned)broken_down.tm_mday,
+	    (unsigned)broken_down.tm_hour, (unsigned)broken_down.tm_min,
+	    (unsigned)broken_down.tm_sec);
 }
 
 /* With -v: "frozen, 1000000 rules, made of /etc/list at ...", or "text, 12 rules". */
@@ -327,18 +283,16 @@ print_kind(const struct candidates_list *list)
 	const char *at, *end;
 	unsigned long long rules = frozen != NULL ? frozen->rules : 0;
 	char bytes[4096 + 128];
-	struct text text;
+	struct text text = TEXT(bytes);
 	size_t size;
 
 	rule = acl_records(list->acl, &size);
 	for (at = (const char *)rule, end = at + size; frozen == NULL && at < end; rules++)
 		at += ((const struct rule *)(const void *)at)->size;
-	text_start(&text, bytes, sizeof bytes);
-	text_put(&text, frozen != NULL ? "frozen, " : "text, ");
-	text_put_number(&text, rules, 1);
-	text_put(&text, rules == 1 ? " rule" : " rules");
+	text_put(&text, "%s, %llu %s", frozen != NULL ? "frozen" : "text", rules,
+	    rules == 1 ? "rule" : "rules");
 	if (frozen != NULL) {
-		text_put_all(&text, ", made of ", frozen->path, " at ");
+		text_put(&text, ", made of %s at ", frozen->path);
 		put_time(&text, (time_t)frozen->made);
 	}
 	text_put(&text, "\n");
@@ -349,16 +303,15 @@ print_kind(const struct candidates_list *list)
 static bool
 make_absolute(const char *given, char *path, size_t size)
 {
-	struct text text;
+	struct text text = { .bytes = path, .size = size };
 
-	text_start(&text, path, size);
 	if (*given != '/') {
 		if (getcwd(path, size) == NULL)
 			return false;
 		text.length = strlen(path);
 		text_put(&text, "/");
 	}
-	text_put(&text, given);
+	text_put(&text, "%s", given);
 	return !text.cut;
 }
 
@@ -376,7 +329,7 @@ check_text(
 	bool warned;
 
 	if (!make_absolute(list->label, path, sizeof path))
-		return fail("the path of the list is too long");
+		return log_failure(2, "the path of the list is too long");
 	records = acl_records(list->acl, &bytes);
 	image = freeze_image(records, bytes, &source, &size);
 	warned_path = list->label;
@@ -388,7 +341,7 @@ check_text(
 	free(image);
 	if (problem == NULL)
 		return 0;
-	return fail_about(
+	return log_failure(2, "%s: %s",
 	    options->frozen_path != NULL ? options->frozen_path : list->label, problem);
 }
 
@@ -399,15 +352,15 @@ check_list(
 	const struct acl_frozen *frozen = acl_frozen(list->acl);
 
 	if (options->verbose && print_kind(list) == -1)
-		return fail("cannot write the answer");
+		return log_failure(2, "cannot write the answer");
 	if (frozen != NULL && options->frozen_path != NULL)
-		return fail_about(options->acl_path, "is frozen already: freeze the text");
+		return log_failure(2, "%s: is frozen already: freeze the text", options->acl_path);
 	if (frozen != NULL)
 		return frozen->stale ? 1 : 0;
 	if (candidates_path(options) != NULL)
 		return check_text(list, options, text);
 	if (options->frozen_path != NULL)
-		return fail("there is no list to freeze: name one with -a");
+		return log_failure(2, "there is no list to freeze: name one with -a");
 	log_error("no list: the built-in one is in force, permit from 127.0.0.0/8,::1");
 	return 0;
 }
@@ -426,7 +379,7 @@ dryrun_run(const struct options *options)
 	if (options->operand_count == OPERANDS) {
 		problem = read_question(options->operands, &question);
 		if (problem != NULL)
-			return fail(problem);
+			return log_failure(2, "%s", problem);
 	}
 	if (candidates_load(options, alone ? &text : NULL, log_error, &list) == -1)
 		return 2;

@@ -23,15 +23,16 @@
 enum {
 	/* Four values and a rule, each byte escaped; the rest is short. No end is ever cut. */
 	LINE_MOST = 4 * 4 * LOGLINE_VALUE + 4 * LOGLINE_RULE + 2048,
-	LINE_USUAL = 1024, /* only a longer one takes that much memory */
-	STALL = 1000,	   /* milliseconds for a reader who is stuck */
-	SYSLOG_MOST = 960  /* RFC 3164 section 4.1: 1024, to which time and host are added */
+	TEXT_MOST = 2 * 4096 + 512, /* free text: two paths and a sentence */
+	LINE_USUAL = 1024,	    /* only a longer one takes that much memory */
+	STALL = 1000,		    /* milliseconds for a reader who is stuck */
+	SYSLOG_MOST = 960 /* RFC 3164 section 4.1: 1024, to which time and host are added */
 };
 
 static enum log_place place = LOG_TO_NONE;
 static bool journal; /* standard error is the journal stream */
 static bool quiet, verbose;
-static unsigned long long pid;
+static unsigned pid;
 static int syslogd = -1; /* connected to it */
 static bool by_stream;	 /* not by datagrams */
 static bool confined;	 /* by the sandbox */
@@ -69,7 +70,7 @@ log_start(enum log_place where, bool only_errors, bool phases)
 	if (where == LOG_TO_DEFAULT)
 		place = journal ? LOG_TO_STDERR : LOG_TO_SYSLOG;
 	if (place == LOG_TO_SYSLOG)
-		pid = (unsigned long long)getpid(); /* while we may ask */
+		pid = (unsigned)getpid(); /* while we may ask */
 }
 
 void
@@ -150,32 +151,20 @@ log_ready(const struct log_record *record)
 		(void)reach_syslogd();
 }
 
-/* Empties the line. The journal and syslogd take its priority from the front; the time of a line
- * that has none is that of its arrival (RFC 3164 section 4.3.2). */
-static void
-begin(struct text *line, int priority)
-{
-	text_start(line, line->bytes, line->size);
-	text_put(line, torn ? "\n" : "");
-	if (place == LOG_TO_SYSLOG)
-		priority |= LOG_DAEMON;
-	else if (!journal)
-		return;
-	text_put(line, "<");
-	text_put_number(line, (unsigned long long)priority, 1);
-	text_put(line, ">");
-	if (place == LOG_TO_SYSLOG) {
-		text_put(line, "socks4-stdio[");
-		text_put_number(line, pid, 1);
-		text_put(line, "]: ");
-	}
-}
-
+/* Composes the line anew. The journal and syslogd take its priority from the front; the time of a
+ * line that has none is that of its arrival (RFC 3164 section 4.3.2). */
 static void
 compose(struct text *line, int priority, const struct logline_event *event, size_t most,
     size_t rule_most)
 {
-	begin(line, priority);
+	line->length = 0;
+	line->cut = false;
+	if (torn)
+		text_put(line, "\n");
+	if (place == LOG_TO_SYSLOG)
+		text_put(line, "<%u>socks4-stdio[%u]: ", (unsigned)(priority | LOG_DAEMON), pid);
+	else if (journal)
+		text_put(line, "<%u>", (unsigned)priority);
 	logline_put(line, event, verbose, most, rule_most);
 }
 
@@ -256,19 +245,12 @@ emit(struct text *line)
 	torn = (torn && written <= 0) || (written > 0 && (size_t)written < line->length);
 }
 
-static bool
-is_wanted(int priority)
-{
-	return place != LOG_TO_NONE && (!quiet || priority <= LOG_ERR);
-}
-
 static void
 tell_long(int priority, const struct logline_event *event)
 {
 	char bytes[LINE_MOST];
-	struct text line;
+	struct text line = TEXT(bytes);
 
-	text_start(&line, bytes, sizeof bytes);
 	compose(&line, priority, event, LOGLINE_VALUE, LOGLINE_RULE);
 	emit(&line);
 }
@@ -277,12 +259,11 @@ static void
 tell(int priority, const struct logline_event *event)
 {
 	char bytes[LINE_USUAL];
-	struct text line;
+	struct text line = TEXT(bytes);
 	size_t most;
 
-	if (!is_wanted(priority))
+	if (place == LOG_TO_NONE || (quiet && priority > LOG_ERR))
 		return;
-	text_start(&line, bytes, sizeof bytes);
 	compose(&line, priority, event, LOGLINE_VALUE, LOGLINE_RULE);
 	/* Where syslogd cuts, what the client has chosen must not push the reason out. */
 	for (most = 64; place == LOG_TO_SYSLOG && line.length > SYSLOG_MOST && most >= 8; most /= 2)
@@ -291,12 +272,6 @@ tell(int priority, const struct logline_event *event)
 		tell_long(priority, event);
 	else
 		emit(&line);
-}
-
-static void
-tell_text(int priority, const char *text)
-{
-	tell(priority, &(struct logline_event){ .word = text });
 }
 
 void
@@ -324,14 +299,51 @@ log_refuse(const struct log_record *record, int code, const char *reason)
 		.word = "refuse", .record = record, .code = code, .reason = reason });
 }
 
-void
-log_error(const char *message)
+/* Its frame must not lie below those that stay: the stack's pages are most of what a session holds.
+ */
+#ifdef __GNUC__
+__attribute__((noinline))
+#endif
+static void
+tell_text(int priority, const char *name, const char *format, va_list arguments)
 {
-	tell_text(LOG_ERR, message);
+	char bytes[TEXT_MOST];
+	struct text text = TEXT(bytes);
+
+	text_put(&text, "%s", name);
+	text_put_list(&text, format, arguments);
+	tell(priority, &(struct logline_event){ .word = bytes });
 }
 
 void
-log_info(const char *message)
+log_error(const char *format, ...)
 {
-	tell_text(LOG_INFO, message);
+	va_list arguments;
+
+	va_start(arguments, format);
+	tell_text(LOG_ERR, "", format, arguments);
+	va_end(arguments);
+}
+
+void
+log_info(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	tell_text(LOG_INFO, "", format, arguments);
+	va_end(arguments);
+}
+
+int
+log_failure(int status, const char *format, ...)
+{
+	va_list arguments;
+
+	if (net_stopped()) /* whoever sent the signal knows */
+		return status;
+	va_start(arguments, format);
+	tell_text(LOG_ERR, "socks4-stdio: ", format, arguments);
+	va_end(arguments);
+	return status;
 }

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "lib/text.h"
+
 struct endpoint;
 
 enum log_place { LOG_TO_DEFAULT, LOG_TO_SYSLOG, LOG_TO_STDERR, LOG_TO_NONE };
@@ -52,8 +54,12 @@ void log_close(
 /* Priority err for the reasons "system" and "broken-list", else notice. */
 void log_refuse(const struct log_record *record, int code, const char *reason);
 
-/* Free text: an error, or information. One line; control bytes escaped. */
-void log_error(const char *message);
-void log_info(const char *message);
+/* Free text, as text_put() makes it: an error, or information. One line; control bytes escaped. */
+void log_error(const char *format, ...) TEXT_FORMAT(1, 2);
+void log_info(const char *format, ...) TEXT_FORMAT(1, 2);
+
+/* The same of an error that ends the program, after the program's name, but nothing if a signal
+ * ends it. Returns the status. */
+int log_failure(int status, const char *format, ...) TEXT_FORMAT(2, 3);
 
 #endif

@@ -53,25 +53,17 @@ const char options_help[] =
 
 static char message[192];
 
+static const char *wrong(const char *format, ...) TEXT_FORMAT(1, 2);
+
 static const char *
-wrong(const char *what, const char *value)
+wrong(const char *format, ...)
 {
-	struct text text;
+	struct text text = TEXT(message);
+	va_list arguments;
 
-	text_start(&text, message, sizeof message);
-	text_put_all(&text, what, ": ", value);
-	return message;
-}
-
-/* A message about an option. */
-static const char *
-wrong_letter(int letter, const char *before, const char *behind)
-{
-	const char name[] = { (char)letter, '\0' };
-	struct text text;
-
-	text_start(&text, message, sizeof message);
-	text_put_all(&text, before, name, behind);
+	va_start(arguments, format);
+	text_put_list(&text, format, arguments);
+	va_end(arguments);
 	return message;
 }
 
@@ -98,10 +90,10 @@ read_source(const char *text, struct address *sources)
 	size_t i;
 
 	if (address_parse(text, &address) == -1)
-		return wrong("-b wants a numeric address", text);
+		return wrong("-b wants a numeric address: %s", text);
 	i = address.family == AF_INET6;
 	if (sources[i].family != AF_UNSPEC)
-		return wrong("-b is given twice for one family", text);
+		return wrong("-b is given twice for one family: %s", text);
 	sources[i] = address;
 	return NULL;
 }
@@ -116,7 +108,7 @@ read_log(const char *text, enum log_place *place)
 	else if (strcmp(text, "none") == 0)
 		*place = LOG_TO_NONE;
 	else
-		return wrong("-l wants syslog, stderr or none", text);
+		return wrong("-l wants syslog, stderr or none: %s", text);
 	return NULL;
 }
 
@@ -135,7 +127,7 @@ read_range(const char *text, unsigned *low, unsigned *high)
 		    *low <= *high)
 			return NULL;
 	}
-	return wrong("-r wants ports as low-high", text);
+	return wrong("-r wants ports as low-high: %s", text);
 }
 
 static const char *
@@ -152,13 +144,13 @@ read_limits(char *text, struct limits *limits)
 	do {
 		which = getsubopt(&text, tokens, &value);
 		if (which == -1)
-			return wrong("-w knows request, ident, connect, bind and idle, not",
+			return wrong("-w knows request, ident, connect, bind and idle, not: %s",
 			    value != NULL ? value : "");
 		if (value == NULL || *value < '0' || *value > '9')
-			return wrong("-w wants seconds for", names[which]);
+			return wrong("-w wants seconds for: %s", names[which]);
 		seconds = strtoul(value, &end, 10);
 		if (*end != '\0' || seconds > 1000000000)
-			return wrong("-w wants seconds for", names[which]);
+			return wrong("-w wants seconds for: %s", names[which]);
 		*fields[which] = (unsigned)seconds;
 	} while (*text != '\0');
 	return NULL;
@@ -175,7 +167,7 @@ read_proxy(const char *text, struct options *options)
 		start++;
 		end = strchr(start, ']');
 		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
-			return wrong("-c wants proxy[:port]", text);
+			return wrong("-c wants proxy[:port]: %s", text);
 		port = end[1] == ':' ? end + 2 : NULL;
 	} else if (*text == '/') {
 		end = text + strlen(text);
@@ -190,12 +182,12 @@ read_proxy(const char *text, struct options *options)
 	}
 	length = (size_t)(end - start);
 	if (length == 0 || length >= sizeof options->proxy_host)
-		return wrong("-c wants proxy[:port]", text);
+		return wrong("-c wants proxy[:port]: %s", text);
 	memcpy(options->proxy_host, start, length);
 	options->proxy_host[length] = '\0';
 	options->proxy_port = 1080;
 	if (port != NULL && options_port(port, 1, &options->proxy_port) == -1)
-		return wrong("-c has no valid port", text);
+		return wrong("-c has no valid port: %s", text);
 	options->mode = MODE_CLIENT;
 	return NULL;
 }
@@ -204,9 +196,8 @@ read_proxy(const char *text, struct options *options)
 static const char *
 read_sender(const char *text, size_t length, struct prefix *sender)
 {
-	char element[64] = "", what[96];
+	char element[64] = "";
 	const char *problem = "is not an address";
-	struct text sentence;
 
 	if (length == 0)
 		problem = "has an empty element";
@@ -216,9 +207,7 @@ read_sender(const char *text, size_t length, struct prefix *sender)
 		problem = address_parse_prefix(element, sender);
 	if (problem == NULL)
 		return NULL;
-	text_start(&sentence, what, sizeof what);
-	text_put_all(&sentence, "-P ", problem);
-	return wrong(what, length > 0 && length < sizeof element ? element : text);
+	return wrong("-P %s: %s", problem, length > 0 && length < sizeof element ? element : text);
 }
 
 static const char *
@@ -233,7 +222,7 @@ read_senders(const char *text, struct options *options)
 	options->senders = calloc(most, sizeof *options->senders);
 	options->senders_count = 0;
 	if (options->senders == NULL)
-		return wrong("-P", strerror(errno));
+		return wrong("-P: %s", strerror(errno));
 	for (; problem == NULL && options->senders_count < most; text += length + 1) {
 		length = strcspn(text, ",");
 		problem = read_sender(text, length, &options->senders[options->senders_count++]);
@@ -254,7 +243,7 @@ static const char *
 read_advertise(const char *text, struct address *advertise)
 {
 	if (address_parse(text, advertise) == -1 || advertise->family != AF_INET)
-		return wrong("-A wants an IPv4 address", text);
+		return wrong("-A wants an IPv4 address: %s", text);
 	return NULL;
 }
 
@@ -310,8 +299,9 @@ read_option(int letter, char *value, struct options *options)
 		return NULL;
 	case 'u':
 		options->userid = value;
-		return strlen(value) > SOCKS4_FIELD ? wrong("-u is longer than 255 bytes", value)
-						    : NULL;
+		return strlen(value) > SOCKS4_FIELD
+		    ? wrong("-u is longer than 255 bytes: %s", value)
+		    : NULL;
 	case 'v':
 		options->verbose = true;
 		return NULL;
@@ -321,11 +311,11 @@ read_option(int letter, char *value, struct options *options)
 	case 'w':
 		return read_limits(value, &options->limits);
 	case LONG_WORD:
-		return wrong("no such option", value);
+		return wrong("no such option: %s", value);
 	case ':':
-		return wrong_letter(optopt, "-", " wants a value");
+		return wrong("-%c wants a value", optopt);
 	default:
-		return wrong_letter(optopt, "no option -", "");
+		return wrong("no option -%c", optopt);
 	}
 }
 
@@ -339,13 +329,13 @@ check_destination(struct options *options)
 	if (*host == '\0' || strlen(host) > SOCKS4_FIELD)
 		return "the host is an address or a name of 1 to 255 bytes";
 	if (options_port(port, options->bind ? 0 : 1, &options->port) == -1)
-		return wrong("no such port", port);
+		return wrong("no such port: %s", port);
 	if (options->no_names && strchr(host, ':') != NULL)
-		return wrong("SOCKS4 carries no IPv6 address, and -n forbids names", host);
+		return wrong("SOCKS4 carries no IPv6 address, and -n forbids names: %s", host);
 	/* 0.0.0.x on the wire would announce a name. */
 	if (address_parse(host, &address) == 0 && address.family == AF_INET &&
 	    memcmp(address.octets, "\0\0\0", 3) == 0 && (address.octets[3] != 0 || !options->bind))
-		return wrong("SOCKS4 cannot ask for", host);
+		return wrong("SOCKS4 cannot ask for: %s", host);
 	return NULL;
 }
 
@@ -359,9 +349,8 @@ check_use(const char *seen, struct options *options)
 	if (options->mode == MODE_TEST && strchr(seen, 'c') != NULL)
 		return "-c and -t exclude each other";
 	if (letter != NULL)
-		return wrong_letter(*letter, "-",
-		    options->mode == MODE_CLIENT ? " is no option of the client"
-						 : " is no option of the server");
+		return wrong("-%c is no option of the %s", *letter,
+		    options->mode == MODE_CLIENT ? "client" : "server");
 	if (options->mode == MODE_CLIENT && options->operand_count != 2)
 		return "-c wants a host and a port";
 	if (options->mode == MODE_TEST && options->frozen_path != NULL &&
@@ -374,7 +363,7 @@ check_use(const char *seen, struct options *options)
 	if (options->mode != MODE_TEST && options->frozen_path != NULL)
 		return "-o goes with -t only";
 	if (options->mode == MODE_SERVER && options->operand_count != 0)
-		return wrong("unexpected operand", options->operands[0]);
+		return wrong("unexpected operand: %s", options->operands[0]);
 	if (strchr(seen, 'b') != NULL && options->family != AF_UNSPEC &&
 	    options->sources[options->family == AF_INET6].family == AF_UNSPEC)
 		return "-b leaves no address of the only family allowed";

@@ -564,11 +564,10 @@ rules_explain(const struct rules_problem *problem, char *bytes)
 {
 	enum { MOST = 63 };
 	size_t i, length = strcspn(problem->subject, " ");
-	struct text text;
+	struct text text = { .bytes = bytes, .size = RULES_SENTENCE };
 
-	text_start(&text, bytes, RULES_SENTENCE);
 	text_put_bytes(&text, problem->subject, length < MOST ? length : MOST);
-	text_put_all(&text, length > MOST ? "... " : " ", problem->message,
+	text_put(&text, "%s%s%s", length > MOST ? "... " : " ", problem->message,
 	    problem->pieces > 0 ? ": write " : "");
 	for (i = 0; i < problem->pieces; i++)
 		text_put_bytes(&text, problem->instead[i].text, problem->instead[i].length);

@@ -3,28 +3,33 @@
 #ifndef TEXT_H
 #define TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A buffer that always ends in NUL; what does not fit is left out. */
+/* The compiler checks the arguments, from that number on, against the one that is the format. */
+#ifdef __GNUC__
+#define TEXT_FORMAT(which, from) __attribute__((format(printf, which, from)))
+#else
+#define TEXT_FORMAT(which, from)
+#endif
+
+/* A buffer that ends in NUL once something was put; what does not fit is left out. */
 struct text {
 	char *bytes;
 	size_t size, length;
 	bool cut; /* something was left out */
 };
 
-/* Starts an empty text in that buffer, of at least one byte. */
-void text_start(struct text *text, char *bytes, size_t size);
+/* The initializer of an empty text in that array. */
+#define TEXT(array)                                                                                \
+	{                                                                                          \
+		.bytes = (array), .size = sizeof(array)                                            \
+	}
 
+/* As printf(3), of which it knows %c, %s, %u, %llu and %x, numbers also with zeros: %03llu. */
+void text_put(struct text *text, const char *format, ...) TEXT_FORMAT(2, 3);
+void text_put_list(struct text *text, const char *format, va_list arguments) TEXT_FORMAT(2, 0);
 void text_put_bytes(struct text *text, const char *bytes, size_t length);
-void text_put(struct text *text, const char *string);
-
-/* Puts strings one behind the other: text_put_all(text, "a", b, "c"). */
-#define text_put_all(text, ...) text_put_strings((text), (const char *const[]){ __VA_ARGS__, NULL })
-void text_put_strings(struct text *text, const char *const *strings);
-
-/* Puts a number, in decimal or hexadecimal, with zeros before it up to that many digits. */
-void text_put_number(struct text *text, unsigned long long number, size_t digits);
-void text_put_hex(struct text *text, unsigned number, size_t digits);
 
 #endif

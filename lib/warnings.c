@@ -193,17 +193,15 @@ static void
 check_earlier(struct checker *checker, const struct rule *rule)
 {
 	const struct rule *earlier;
-	struct text text;
 	char warning[96];
+	struct text text = TEXT(warning);
 
 	ask_by(checker->index, rule);
 	while ((earlier = frozen_next(checker->index)) != NULL && earlier->line < rule->line) {
 		if (!covers(earlier, rule))
 			continue;
-		text_start(&text, warning, sizeof warning);
-		text_put(&text, "this rule never decides: line ");
-		text_put_number(&text, earlier->line, 1);
-		text_put(&text, " matches all that it matches");
+		text_put(&text, "this rule never decides: line %u matches all that it matches",
+		    earlier->line);
 		checker->tell(rule->line, warning);
 		return;
 	}

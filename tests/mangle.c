@@ -19,9 +19,9 @@ static char path[64];
 static int fd;
 
 static void
-complain(const char *message)
+complain(const char *format, ...)
 {
-	complaints += message[0] != '\0';
+	complaints += format[0] != '\0';
 }
 
 static void

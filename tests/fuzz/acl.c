@@ -24,9 +24,9 @@ struct input {
 static unsigned complaints;
 
 static void
-complain(const char *message)
+complain(const char *format, ...)
 {
-	assert(message[0] != '\0');
+	assert(format[0] != '\0');
 	complaints++;
 }
 

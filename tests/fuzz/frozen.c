@@ -13,9 +13,9 @@
 enum { LONGEST = 16384 };
 
 static void
-complain(const char *message)
+complain(const char *format, ...)
 {
-	assert(message[0] != '\0');
+	assert(format[0] != '\0');
 }
 
 static struct acl *
