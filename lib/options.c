@@ -172,7 +172,7 @@ read_proxy(const char *text, struct options *options)
 	} else if (*text == '/') {
 		end = text + strlen(text);
 		if (end - text >= (ptrdiff_t)sizeof((struct sockaddr_un *)NULL)->sun_path)
-			return wrong("-c has too long a path", text);
+			return wrong("-c has too long a path: %s", text);
 	} else {
 		end = strchr(text, ':');
 		if (end != NULL && strchr(end + 1, ':') == NULL)
