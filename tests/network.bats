@@ -6,7 +6,9 @@ load helper
 setup() {
 	local host
 	require_root
-	[ -c /dev/net/tun ] && (: <>/dev/net/tun) 2>/dev/null || lack '/dev/net/tun is missing'
+	if ! [ -c /dev/net/tun ] || ! (: <>/dev/net/tun) 2>/dev/null; then
+		lack '/dev/net/tun is missing'
+	fi
 	for host in client gateway server; do
 		hosts_up "$host"
 	done
