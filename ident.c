@@ -45,7 +45,7 @@ take(struct rest *rest, char separator)
 	return true;
 }
 
-/* True where this port comes next, in at most five digits. */
+/* True if this port comes next, in at most five digits. */
 static bool
 take_port(struct rest *rest, unsigned port)
 {
@@ -62,7 +62,7 @@ take_port(struct rest *rest, unsigned port)
 }
 
 /* What stands before the next colon, or the next comma too, without blanks around it. The
- * separator stays. False where that is nothing, or no separator follows. */
+ * separator stays. False if that is nothing, or no separator follows. */
 static bool
 take_token(struct rest *rest, bool comma_ends, struct rest *token)
 {
@@ -85,7 +85,7 @@ is_word(const struct rest *token, const char *word)
 }
 
 /* The part of a USERID reply before the user: "UNIX", or "UNIX, US-ASCII". The string that
- * stands behind OTHER is no user's name (section 5.1, opsys). */
+ * follows OTHER is no user's name (section 5.1, opsys). */
 static bool
 take_system(struct rest *rest)
 {
@@ -145,7 +145,7 @@ read_line(int fd, char *line, size_t size, int64_t deadline)
 				end--;
 			return end - line;
 		}
-		/* net_read() looks at the clock only where it has to wait. */
+		/* net_read() looks at the clock only when it has to wait. */
 		if (net_now() >= deadline)
 			return -1;
 	}

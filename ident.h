@@ -15,12 +15,12 @@ enum {
 };
 
 /* Parses a reply line without its line end. The user as a NUL-terminated string, or -1 with user
- * empty where it names none: ERROR, OTHER, another port pair, malformed, over-long. Pure. */
+ * empty if it names none: ERROR, OTHER, another port pair, malformed, over-long. Pure. */
 int ident_parse_reply(const char *line, size_t length, unsigned port_there, unsigned port_here,
     char user[IDENT_USER + 1]);
 
 /* Asks the identd of source.address (port 113) from here.address who owns the connection from
- * source to here. 0 with user, or -1: none to be had within the deadline (never later). */
+ * source to here. 0 with user, or -1: none was obtained within the deadline (never later). */
 int ident_query(const struct endpoint *source, const struct endpoint *here, int64_t deadline,
     char user[IDENT_USER + 1]);
 

@@ -41,10 +41,10 @@ struct session {
 	struct standard_file *standard; /* fd 0 to 2 */
 	struct candidates_list *list;	/* this and candidates: until the request is granted */
 	struct candidates *candidates;	/* or refused */
-	int watch;			/* IN where a socket shows that the client left, else -1 */
+	int watch;			/* IN if a socket shows that the client left, else -1 */
 	struct endpoint source;		/* the client: fd 0's peer, or what a PROXY header says */
-	struct endpoint reached; /* the address that it reached, where a PROXY header says so */
-	bool header_due;	 /* a PROXY header stands in front of the request */
+	struct endpoint reached;	/* the address that it reached, if a PROXY header says so */
+	bool header_due;		/* a PROXY header stands in front of the request */
 	struct socks4_request request;
 	int64_t deadline; /* of resolving and dialling, or of resolving and waiting */
 	int remote;
@@ -163,7 +163,7 @@ client_failure(int error)
 									   : REASON_SYSTEM;
 }
 
-/* One limit on the whole of it, header and request; bytes behind them stay for the relay. */
+/* One limit on the whole of it, header and request; bytes after them stay for the relay. */
 static enum reason
 read_request(struct session *s)
 {

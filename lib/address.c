@@ -71,7 +71,7 @@ address_parse_port(const char *text, unsigned minimum, unsigned *port)
 	return 0;
 }
 
-/* True where every bit of the address behind the first length ones is zero. */
+/* True if every bit of the address after the first length ones is zero. */
 static bool
 host_bits_clear(const struct address *address, unsigned length)
 {
@@ -156,7 +156,7 @@ put_six(struct text *text, const unsigned char *octets)
 	}
 }
 
-/* NULL where it has none. The system is asked once: in the sandbox it could not be. */
+/* NULL if it has none. The system is asked once: in the sandbox it could not be. */
 static const char *
 interface_name(unsigned scope)
 {

@@ -28,10 +28,10 @@ struct prefix {
 /* Longest text of an endpoint, "[v6%scope]:port", with its NUL. */
 enum { ADDRESS_TEXT = 80 };
 
-/* Reads a numeric address, IPv6 with an optional %scope. 0, or -1 where it is none. */
+/* Reads a numeric address, IPv6 with an optional %scope. 0, or -1 if it is none. */
 int address_parse(const char *text, struct address *address);
 
-/* Reads "address" or "address/length"; mapped prefixes of 96 and more become IPv4. NULL where
+/* Reads "address" or "address/length"; mapped prefixes of 96 and more become IPv4. NULL if
  * it is right, else a message that says what is wrong. Text is not kept. */
 const char *address_parse_prefix(const char *text, struct prefix *prefix);
 

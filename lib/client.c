@@ -32,7 +32,7 @@ struct client {
 	int64_t start, deadline; /* the deadline covers dial, request and reply */
 	int remote;
 	struct endpoint proxy;	     /* the address of it that answered */
-	struct endpoint destination; /* where the host is an IPv4 address */
+	struct endpoint destination; /* if the host is an IPv4 address */
 	char proxy_text[ADDRESS_TEXT + SOCKS4_FIELD];
 	char login[RESOLVE_LOGIN + 1];
 	struct log_record record;
@@ -267,7 +267,7 @@ read_reply(const struct client *c, int64_t deadline, struct socks4_reply *reply)
 	return judge_reply(c, bytes, reply);
 }
 
-/* Tells where the proxy listens; 0.0.0.0 stands for the address that it was reached at, if any. */
+/* Tells where the proxy listens; 0.0.0.0 means the address that it was reached at, if any. */
 static void
 tell_listening(const struct client *c, const struct socks4_reply *reply)
 {
@@ -280,7 +280,7 @@ tell_listening(const struct client *c, const struct socks4_reply *reply)
 		listening.address = c->proxy.address;
 	listening.port = reply->port;
 	text_put(&line, "listening on %s\n", address_print_endpoint(&listening, address));
-	/* One write: whoever reads our stderr gets the line whole. */
+	/* One write: anyone who reads our stderr gets the line whole. */
 	if (write(STDERR_FILENO, bytes, line.length) == -1)
 		log_error("socks4-stdio: cannot tell the listening address");
 }

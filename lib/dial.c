@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* IP_BIND_ADDRESS_NO_PORT, where there is such */
+#define _GNU_SOURCE /* IP_BIND_ADDRESS_NO_PORT, if there is one */
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -48,7 +48,7 @@ source_for(const struct address *sources, int family)
 	return &sources[family == AF_INET6];
 }
 
-/* Starts a connection. Its fd, with *stands where it is there at once; or -1 with errno. */
+/* Starts a connection. Its fd, with *stands if it is connected at once; or -1 with errno. */
 static int
 begin(const struct endpoint *to, const struct address *source, bool *stands)
 {

@@ -18,7 +18,7 @@
 struct address;
 
 /* What a rule is filed under. Of a prefix the length belongs to the key. MAYBE: a permit rule that
- * a name could match by its address, by the source of the request; one stands for all that differ
+ * a name could match by its address, by the source of the request; one represents all that differ
  * in the destination only. */
 enum frozen_key {
 	FROZEN_FROM4,

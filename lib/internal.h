@@ -9,7 +9,7 @@ struct address;
 struct prefix;
 
 /* Special-purpose ranges (RFC 6890), IPv4 of these hidden in IPv6, and every address of this host.
- * 1, 0, or -1 where the system does not tell. Nothing leaves this host. */
+ * 1, 0, or -1 if the system does not tell. Nothing leaves this host. */
 int internal_has(const struct address *address);
 
 /* True if all of the prefix lies in one of the special-purpose ranges; asks the system nothing. */

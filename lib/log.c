@@ -40,7 +40,7 @@ static bool torn;	 /* the last line on standard error has no end */
 static bool in_a_hurry;
 static int64_t patience = STALL; /* what is left of it */
 
-/* True where fd 2 is the stream that systemd says it has connected to the journal. */
+/* True if fd 2 is the stream that systemd says it has connected to the journal. */
 static bool
 is_journal(void)
 {
@@ -119,7 +119,7 @@ leave_syslogd(void)
 	syslogd = -1;
 }
 
-/* Connects to syslogd, by datagrams or by a stream, as syslog(3); not in the sandbox, where some
+/* Connects to syslogd, by datagrams or by a stream, as syslog(3); not in the sandbox, since some
  * systems would end us for the try. */
 static bool
 reach_syslogd(void)
@@ -340,7 +340,7 @@ log_failure(int status, const char *format, ...)
 {
 	va_list arguments;
 
-	if (net_stopped()) /* whoever sent the signal knows */
+	if (net_stopped()) /* the sender of the signal knows */
 		return status;
 	va_start(arguments, format);
 	tell_text(LOG_ERR, "socks4-stdio: ", format, arguments);

@@ -23,7 +23,7 @@ struct log_record {
 	const struct endpoint *destination;
 	const char *name;
 	const unsigned *port; /* that was asked for; shown if there is no destination */
-	const char *rule;     /* its list, or what stands for it */
+	const char *rule;     /* its list, or a word in its place */
 	unsigned line;	      /* in the list; 0: none */
 	bool no_sandbox;      /* the open line says sandbox=none */
 	long long ms_request, ms_ident, ms_resolve, ms_connect;
@@ -34,7 +34,7 @@ struct log_totals {
 	long long ms;		     /* length of the session */
 };
 
-/* Chooses the place. The default is syslog, or standard error with <N> priorities where that is
+/* Chooses the place. The default is syslog, or standard error with <N> priorities if that is
  * systemd's journal stream (JOURNAL_STREAM). quiet: errors only; verbose: the phases' times too.
  * Nothing is opened before the first line. */
 void log_start(enum log_place place, bool quiet, bool verbose);

@@ -31,7 +31,7 @@ is_plain(const char *text)
 	return *text != '\0' && text[strspn(text, plain)] == '\0';
 }
 
-/* Puts " key=value", of which at most so many bytes; "..." stands for what is cut off. */
+/* Puts " key=value", of which at most so many bytes; "..." is put in place of what is cut off. */
 static void
 put_value(struct text *line, const char *key, const char *value, size_t most)
 {

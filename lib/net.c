@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* SOCK_NONBLOCK, IP_BIND_ADDRESS_NO_PORT, POLLRDHUP, where there are such */
+#define _GNU_SOURCE /* SOCK_NONBLOCK, IP_BIND_ADDRESS_NO_PORT, POLLRDHUP, if there are such */
 
 #include <sys/socket.h>
 #include <sys/time.h>

@@ -26,7 +26,7 @@ int64_t net_deadline(unsigned seconds);
 /* What poll(2) takes until the deadline: milliseconds, at least 0, or -1 for NET_FOREVER. */
 int net_timeout(int64_t deadline);
 
-/* Waits until fd has one of events, else -1: ETIMEDOUT, or EINTR where net_stop() was called. */
+/* Waits until fd has one of events, else -1: ETIMEDOUT, or EINTR if net_stop() was called. */
 int net_wait(int fd, short events, int64_t deadline);
 
 /* One read, waited for. Bytes read, 0 at end of input, -1 with errno as net_wait() and read(2). */

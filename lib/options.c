@@ -137,7 +137,7 @@ read_limits(char *text, struct limits *limits)
 	char *const tokens[] = { names[0], names[1], names[2], names[3], names[4], NULL };
 	unsigned *fields[] = { &limits->request, &limits->ident, &limits->connect, &limits->bind,
 		&limits->idle };
-	char *value = NULL, *end; /* glibc sets no value where text is empty */
+	char *value = NULL, *end; /* glibc sets no value if text is empty */
 	unsigned long seconds;
 	int which;
 

@@ -106,7 +106,7 @@ v1_rest(const unsigned char *bytes, size_t length, size_t *offset)
 	return REASON_MORE;
 }
 
-/* True where what has come so far is the start of word; offset then moves behind it. */
+/* True if what has come so far is the start of word; offset then moves past it. */
 static bool
 starts(const unsigned char *bytes, size_t length, size_t *offset, const char *word)
 {

@@ -22,13 +22,13 @@ enum {
 
 enum { IN, OUT };
 
-/* One of the two whom we join. */
+/* One end of the relay. */
 struct side {
 	int fd[2]; /* IN, OUT; OUT -1 once closed */
 	bool socket[2];
 	bool one;      /* IN and OUT are the same socket */
 	bool tcp;      /* what it reads from us can be reset */
-	bool armed[2]; /* lingers zero; if one socket, OUT stands for it */
+	bool armed[2]; /* lingers zero; if one socket, OUT means both */
 	bool reset;    /* kept here: the kernel tells each error once, then feigns a clean end */
 	bool hung[2];  /* POLLHUP that poll(2) would repeat for ever */
 };
@@ -73,7 +73,7 @@ relay_arm(const struct standard_file *in, const struct standard_file *out, int r
 	set_linger(remote, true);
 }
 
-/* Bytes that its peer has not acknowledged; 0 where the platform does not tell. */
+/* Bytes that its peer has not acknowledged; 0 if the platform does not tell. */
 static int
 send_queue(int fd)
 {
@@ -101,7 +101,7 @@ give_back(struct flow *flow)
 	flow->size = flow->first_size;
 }
 
-/* Replaces the buffer, which is empty, by one of that size; keeps it where there is no memory. */
+/* Replaces the buffer, which is empty, by one of that size; keeps it if there is no memory. */
 static bool
 resize(struct flow *flow, size_t size)
 {
@@ -197,7 +197,7 @@ take(struct relay *relay, struct flow *flow)
 }
 
 /* One write. What is for a side that has reset is thrown away, so that its sender, who may well
- * read only when all is sent, comes to hear of it. */
+ * read only when all is sent, learns of it. */
 static void
 give(struct relay *relay, struct flow *flow)
 {
@@ -279,7 +279,7 @@ finished(const struct flow *from, const struct flow *to)
 	return from->ended && to->done;
 }
 
-/* What to poll a side for. Without events too, for that is how an error shows; but not where
+/* What to poll a side for. Without events too, for that is how an error shows; but not if
  * POLLHUP would come again and again. */
 static void
 watch(const struct side *side, const struct flow *from, const struct flow *to,

@@ -14,7 +14,7 @@ struct relay_result {
 	enum relay_end end;
 	unsigned long long up;	 /* bytes delivered to the remote */
 	unsigned long long down; /* bytes delivered to the local side */
-	bool untold;		 /* an abnormal end had to be told where no reset exists */
+	bool untold;		 /* an abnormal end had to be told on what knows no reset */
 };
 
 /* Marks both ends so that the death of the process resets them: linger zero on TCP sockets. Call

@@ -76,7 +76,7 @@ is_digit(char octet)
 	return octet >= '0' && octet <= '9';
 }
 
-/* The length that a dotted netmask stands for; false if it is none. */
+/* The length that a dotted netmask means; false if it is none. */
 static bool
 netmask_length(const char *text, unsigned *length)
 {

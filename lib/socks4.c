@@ -5,7 +5,7 @@
 /* Both packets start alike: version, code, port, address. */
 enum { AT_VERSION = 0, AT_CODE = 1, AT_PORT = 2, AT_DSTIP = 4, AT_FIELDS = 8 };
 
-/* Finds a NUL-terminated field that starts at offset and moves offset behind it. */
+/* Finds a NUL-terminated field that starts at offset and moves offset past it. */
 static enum reason
 field(const unsigned char *bytes, size_t length, size_t *offset, const char **text)
 {

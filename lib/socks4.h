@@ -27,7 +27,7 @@ struct socks4_request {
 	unsigned char command;
 	bool addressed;		/* port and dstip are known */
 	unsigned port;		/* DSTPORT, host byte order */
-	unsigned char dstip[4]; /* network order; 0.0.0.x with x not 0 where name is set */
+	unsigned char dstip[4]; /* network order; 0.0.0.x with x not 0 if name is set */
 	const char *userid;	/* both are NUL-terminated and point into the decoded bytes */
 	const char *name;	/* SOCKS4A; NULL in a SOCKS4 request */
 };

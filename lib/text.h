@@ -1,4 +1,4 @@
-/* Text built piece by piece, where snprintf(3) would cost more memory than the session has. */
+/* Text built piece by piece, since snprintf(3) would cost more memory than the session has. */
 
 #ifndef TEXT_H
 #define TEXT_H
