@@ -30,7 +30,8 @@ OBJECTS = socks4-stdio.o acl.o ident.o lib/address.o lib/bind.o \
 SOURCES = $(OBJECTS:.o=.c)
 HEADERS = acl.h ident.h lib/address.h lib/bind.h lib/candidates.h lib/client.h \
 	lib/dial.h lib/dryrun.h lib/freeze.h lib/frozen.h lib/internal.h lib/log.h lib/logline.h lib/net.h lib/options.h \
-	lib/proxyheader.h lib/reason.h lib/relay.h lib/resolve.h lib/rules.h lib/sandbox.h lib/socks4.h lib/standard.h lib/text.h lib/warnings.h
+	lib/proxyheader.h lib/reason.h lib/relay.h lib/resolve.h lib/rules.h lib/sandbox.h lib/socks4.h lib/standard.h lib/text.h \
+	lib/warnings.h
 
 all: socks4-stdio
 

@@ -627,6 +627,8 @@ main(int argc, char **argv)
 		problem = "-l stderr, but standard error is closed or the client's";
 	if (problem != NULL)
 		return usage(problem, to_client);
+	if (options.mode != MODE_TEST) /* its list may be the /dev/fd/63 of a shell's <(...) */
+		standard_close_others();
 	if (to_client && standard_silence_errors(&standard[ERRORS]) == -1)
 		return 1;
 	if (options.mode != MODE_CLIENT)

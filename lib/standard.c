@@ -1,10 +1,23 @@
+/* closefrom(3) and syscall(2) are hidden from a program that asks for POSIX only. */
+#if defined __OpenBSD__ || defined __FreeBSD__
+#undef _XOPEN_SOURCE
+#elif defined __linux__
+#define _GNU_SOURCE
+#endif
+
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 #include "lib/address.h"
 #include "lib/net.h"
@@ -91,6 +104,50 @@ standard_peer(const struct standard_file *file, struct endpoint *peer)
 	if (storage.ss_family == AF_UNIX)
 		return PEER_LOCAL;
 	return address_from_socket(&storage, peer) == 0 ? PEER_TCP : PEER_UNKNOWN;
+}
+
+enum { FIRST = 3, LAST_GUESSED = 255 };
+
+#if !defined __OpenBSD__ && !defined __FreeBSD__
+
+/* False if there is no such directory. */
+static bool
+close_named(const char *path)
+{
+	DIR *directory = opendir(path);
+	const struct dirent *entry;
+	long fd;
+
+	if (directory == NULL)
+		return false;
+	while ((entry = readdir(directory)) != NULL) {
+		fd = strtol(entry->d_name, NULL, 10); /* "." is 0 */
+		if (fd >= FIRST && fd != dirfd(directory))
+			close((int)fd);
+	}
+	closedir(directory);
+	return true;
+}
+
+#endif
+
+void
+standard_close_others(void)
+{
+#if defined __OpenBSD__ || defined __FreeBSD__
+	closefrom(FIRST);
+#else
+	int fd;
+
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, (unsigned)FIRST, ~0U, 0U) == 0)
+		return; /* Linux before 5.9 lacks it, and a container's filter may refuse it */
+#endif
+	if (close_named("/proc/self/fd") || close_named("/dev/fd"))
+		return;
+	for (fd = FIRST; fd <= LAST_GUESSED; fd++)
+		close(fd);
+#endif
 }
 
 /* ---- signals ---- */

@@ -27,6 +27,10 @@ bool standard_same(const struct standard_file *a, const struct standard_file *b)
 /* True if fd 2 is the same file as fd 0 or 1. standard: all three. */
 bool standard_errors_shared(const struct standard_file *standard);
 
+/* Closes every descriptor above 2 that a launcher left open. If the system can neither do that nor
+ * say which there are: those below 256. */
+void standard_close_others(void);
+
 /* Puts /dev/null on fd 2. 0 or -1. */
 int standard_silence_errors(struct standard_file *errors);
 

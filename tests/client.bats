@@ -409,6 +409,18 @@ group() {
 	done
 }
 
+@test "descriptors above 2 are closed" {
+	# shellcheck disable=SC2016
+	start peer "$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send "$GRANTED" 2:send x expect x \
+		touch "$SCRATCH/reached" wait-file "$SCRATCH/go" shutdown 2:expect-eof 2:close expect-eof expect-exit 0 -- \
+		bash -c 'exec "$@" 7</dev/zero' bash "$BIN" -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+	wait_for test -e "$SCRATCH/reached"
+	left=$(find "/proc/$(pgrep -P "${PIDS[peer]}")/fd" -lname /dev/zero)
+	touch "$SCRATCH/go"
+	status_of peer
+	[ -z "$left" ] || fail "open: $left"
+}
+
 @test "-F passes the connection and is gone" {
 	run -1 "$BIN" -c 127.0.0.1:1 -F 192.0.2.1 80 </dev/null
 	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send "$GRANTED" expect-eof 2:expect-closed \

@@ -160,6 +160,39 @@ tcp pipe'
 	session tcp same 2:shutdown expect-eof send-random 1M 5 close expect-exit 0 2:expect-random 1M 5 2:expect-eof
 }
 
+# ---- what a launcher leaves open ----
+
+# left_open COMMAND...: sets $LEFT to the paths of descriptors 3, 77, 254 and 300 as far as a session still has them
+# that COMMAND, the program itself in the end, was started with
+left_open() {
+	# shellcheck disable=SC2016
+	PROGRAM=(bash -c 'exec "$@" 3</dev/zero 77</dev/zero 254</dev/zero 300</dev/zero' bash "$@" -l stderr -a "$SCRATCH/acl")
+	session_beside tcp same send x 2:expect x touch reached wait-file go shutdown 2:expect-eof 2:close expect-eof
+	reached
+	LEFT=$(cd "/proc/$PROGRAM_PID/fd" && find . -lname /dev/zero | sort | paste -sd ' ')
+	go
+}
+
+@test "descriptors above 2 are closed" {
+	left_open "$BIN"
+	[ -z "$LEFT" ] || fail "open: $LEFT"
+}
+
+# bats test_tags=no-valgrind
+@test "descriptors above 2 are closed where close_range(2) is refused, or there is no /proc either" {
+	require strace
+	export ASAN_OPTIONS=detect_leaks=0
+	left_open strace -D -qq -o "$SCRATCH/trace" -e trace=close_range,/^open -e inject=close_range:error=ENOSYS "$BIN"
+	[ -z "$LEFT" ] || fail "open: $LEFT"
+	grep -q INJECTED "$SCRATCH/trace"
+	call=$(sed -n 's|(.*"/proc/self/fd".*||p' "$SCRATCH/trace") # open or openat
+	first=$(grep "^$call(" "$SCRATCH/trace" | grep -n '"/proc/self/fd"' | cut -d : -f 1)
+	left_open strace -D -qq -o "$SCRATCH/trace" -e inject=close_range:error=EPERM \
+		-e "inject=$call:error=ENOENT:when=$first..$((first + 1))" "$BIN"
+	[ "$(grep -cE '^open.*"/(proc/self|dev)/fd".*INJECTED' "$SCRATCH/trace")" = 2 ]
+	[ "$LEFT" = ./300 ] || fail "open: $LEFT" # nobody says that there is a 300
+}
+
 # ---- resets ----
 
 @test "a reset of an idle session is passed on" {

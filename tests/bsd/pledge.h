@@ -1,1 +1,2 @@
 int pledge(const char *, const char *);
+void closefrom(int);
