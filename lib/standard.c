@@ -1,8 +1,5 @@
-/* closefrom(3) and syscall(2) are hidden from a program that asks for POSIX only. */
-#if defined __OpenBSD__ || defined __FreeBSD__
-#undef _XOPEN_SOURCE
-#elif defined __linux__
-#define _GNU_SOURCE
+#ifdef __linux__
+#define _GNU_SOURCE /* syscall(2) */
 #endif
 
 #include <sys/socket.h>
@@ -22,6 +19,13 @@
 #include "lib/address.h"
 #include "lib/net.h"
 #include "lib/standard.h"
+
+/* Hidden from a program that asks for POSIX only. */
+#if defined __OpenBSD__
+int closefrom(int);
+#elif defined __FreeBSD__
+void closefrom(int);
+#endif
 
 enum { IN, OUT, ERRORS };
 

@@ -24,11 +24,11 @@ freeze() {
 # refused TARGET MESSAGE: freezing ends with 2 and this word, and the target is as it was
 refused() {
 	local before
-	before=$(ls -la "$1" 2>&1)
+	before=$(stat -c "%i %F %s %Y %a" "$1")
 	run --separate-stderr -2 "$BIN" -t -a list -o "$1"
 	[ -z "$output" ]
 	[[ $stderr == *"$2"* ]] || fail "$stderr"
-	[ "$(ls -la "$1" 2>&1)" = "$before" ]
+	[ "$(stat -c "%i %F %s %Y %a" "$1")" = "$before" ]
 	leftovers
 }
 

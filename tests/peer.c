@@ -748,6 +748,8 @@ deaf(const char *kind)
 	return ends[1];
 }
 
+static const int by_default[] = { SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM };
+
 static void
 become_program(int in, int out, int error)
 {
@@ -765,7 +767,9 @@ become_program(int in, int out, int error)
 		error = out;
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || (error >= 0 && dup2(error, 2) < 0))
 		_exit(126);
-	signal(SIGPIPE, SIG_DFL);
+	/* A shell has its background jobs ignore some, which would be inherited. */
+	for (size_t i = 0; i < sizeof by_default / sizeof *by_default; i++)
+		signal(by_default[i], SIG_DFL);
 	for (int fd = 3; fd < 256; fd++)
 		close(fd);
 	execvp(options.program[0], options.program);

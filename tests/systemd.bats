@@ -164,7 +164,7 @@ local_request() {
 		[ "$(as alice curl -sS --max-time 30 --proxy 'socks4://alice@localhost/run/socks4-stdio/socket' http://203.0.113.80/)" = hello ]
 		wait_for journal_has 6 '^open cmd=connect src=local user=alice ident=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio-local.acl:[0-9]+( sandbox=none)?$'
 		wait_for journal_has 6 '^close .* reason=eof$'
-		[ "$(printf 'GET / HTTP/1.0\r\n\r\n' | as alice socks4-stdio -c /run/socks4-stdio/socket 203.0.113.80 80 | tail -n 1)" = hello ]
+		[ "$(printf 'GET / HTTP/1.0\r\n\r\n' | as alice /usr/local/sbin/socks4-stdio -c /run/socks4-stdio/socket 203.0.113.80 80 | tail -n 1)" = hello ]
 		# The repository may be closed to all but root.
 		install -m 755 "$TOOLS/peer" /run/peer
 		[ "$(local_request alice root 80)" = 93 ]

@@ -1,2 +1,1 @@
 int pledge(const char *, const char *);
-void closefrom(int);
