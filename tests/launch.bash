@@ -11,6 +11,8 @@
 EXAMPLES=$TESTS/../examples
 LAB=${LAB:-$TESTS/lab}
 LIMIT=$((256 / SLOW)) # of sessions in all, in the examples: slow builds are large, too
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # where root looks, however it came to be root
+export PATH
 export EXAMPLES LIMIT
 
 # daemon PACKAGE PROGRAM: set DAEMON to the program's path. Packages that exclude each other, or that nobody wants to have
