@@ -229,7 +229,7 @@ on_unix() {
 		expect-exit 0 -- "$BIN" -c "$SOCKET" -u u 192.0.2.1 80
 	[ ! -s log ]
 	on_unix 2:listen-deaf unix:socket exec-pipes expect-eof expect-exit 1 -- "$BIN" -w connect=1 -c "$SOCKET" -u u 192.0.2.1 80
-	grep -qx "socks4-stdio: proxy $SOCKET cannot be reached: Connection timed out" log
+	grep -qxE "socks4-stdio: proxy $SOCKET cannot be reached: (Connection|Operation) timed out" log
 }
 
 @test "a proxy on a Unix socket: -B prints 0.0.0.0 as it is" {
