@@ -24,7 +24,6 @@
 #include "lib/reason.h"
 #include "lib/relay.h"
 #include "lib/resolve.h"
-#include "lib/sandbox.h"
 #include "lib/socks4.h"
 #include "lib/standard.h"
 #include "lib/text.h"
@@ -444,7 +443,7 @@ open_remote(struct session *s)
 
 	if (reason != REASON_NONE)
 		return reason;
-	relay_arm(&s->standard[IN], &s->standard[OUT], s->remote);
+	relay_arm(s->standard, s->remote);
 	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0 ? REASON_NONE
 									    : client_failure(errno);
 }
@@ -507,22 +506,21 @@ refuse(struct session *s, enum reason reason)
 static int
 relay(struct session *s)
 {
-	const struct standard_file remote = {
-		.fd = s->remote, .open = true, .socket = true, .tcp = true
+	const struct relay_job job = {
+		.standard = s->standard,
+		.remote = s->remote,
+		.remote_tcp = true,
+		.room = s->bytes + s->used,
+		.size = sizeof s->bytes - s->used,
+		.early = s->length - s->used,
+		.idle = s->options->limits.idle,
+		.start = s->start,
+		.record = &s->record,
 	};
-	struct relay_result result;
-	struct log_totals totals;
+	bool untold;
+	enum relay_end end = relay_run(&job, &untold);
 
-	log_ready(&s->record);
-	s->record.no_sandbox = !sandbox_enter(s->standard);
-	log_open(&s->record);
-	relay_run(&s->standard[IN], &s->standard[OUT], &remote, s->bytes + s->used,
-	    sizeof s->bytes - s->used, s->length - s->used, s->options->limits.idle, &result);
-	totals.up = result.up;
-	totals.down = result.down;
-	totals.ms = net_now() - s->start;
-	log_close(&s->record, &totals, relay_reason(result.end));
-	return result.end == RELAY_ERROR || result.untold;
+	return end == RELAY_ERROR || untold;
 }
 
 /* From the first byte to the reply, in the order of DESIGN.md section 5. A function of its own, or

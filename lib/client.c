@@ -16,7 +16,6 @@
 #include "lib/reason.h"
 #include "lib/relay.h"
 #include "lib/resolve.h"
-#include "lib/sandbox.h"
 #include "lib/socks4.h"
 #include "lib/standard.h"
 #include "lib/text.h"
@@ -340,32 +339,31 @@ pass_descriptor(const struct client *c)
 static int
 relay(struct client *c)
 {
-	struct standard_file *in = &c->standard[IN], *out = &c->standard[OUT];
 	unsigned char room[RELAY_ROOM];
-	const struct standard_file remote = {
-		.fd = c->remote, .open = true, .socket = true, .tcp = *c->options->proxy_host != '/'
+	const struct relay_job job = {
+		.standard = c->standard,
+		.remote = c->remote,
+		.remote_tcp = *c->options->proxy_host != '/',
+		.room = room,
+		.size = sizeof room,
+		.idle = c->options->limits.idle,
+		.start = c->start,
+		.record = &c->record,
 	};
-	struct relay_result result;
-	struct log_totals totals;
+	enum relay_end end;
+	bool untold;
 
-	standard_prepare(in, out);
-	relay_arm(in, out, c->remote);
-	log_ready(&c->record);
-	c->record.no_sandbox = !sandbox_enter(c->standard);
-	log_open(&c->record);
-	relay_run(in, out, &remote, room, sizeof room, 0, c->options->limits.idle, &result);
-	totals.up = result.up;
-	totals.down = result.down;
-	totals.ms = net_now() - c->start;
-	log_close(&c->record, &totals, relay_reason(result.end));
-	if (result.end == RELAY_IDLE)
+	standard_prepare(&c->standard[IN], &c->standard[OUT]);
+	relay_arm(c->standard, c->remote);
+	end = relay_run(&job, &untold);
+	if (end == RELAY_IDLE)
 		return log_failure(LOST, "nothing moved for %u seconds", c->options->limits.idle);
-	if (result.end == RELAY_ERROR)
+	if (end == RELAY_ERROR)
 		return log_failure(LOST, "a system call failed, and the session with it");
 	/* Not if it was our own user's side, which has gone. */
-	if (result.end == RELAY_RESET && result.untold)
+	if (end == RELAY_RESET && untold)
 		return log_failure(LOST, "connection reset");
-	return result.end == RELAY_EOF ? 0 : LOST;
+	return end == RELAY_EOF ? 0 : LOST;
 }
 
 int

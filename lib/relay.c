@@ -9,8 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/log.h"
 #include "lib/net.h"
 #include "lib/relay.h"
+#include "lib/sandbox.h"
 #include "lib/standard.h"
 
 enum {
@@ -64,8 +66,10 @@ set_linger(int fd, bool on)
 }
 
 void
-relay_arm(const struct standard_file *in, const struct standard_file *out, int remote)
+relay_arm(const struct standard_file *standard, int remote)
 {
+	const struct standard_file *in = &standard[IN], *out = &standard[OUT];
+
 	if (in->tcp && !standard_same(in, out))
 		set_linger(in->fd, true);
 	if (out->tcp)
@@ -279,31 +283,34 @@ finished(const struct flow *from, const struct flow *to)
 	return from->ended && to->done;
 }
 
-/* What to poll a side for. Without events too, for that is how an error shows; but not if
- * POLLHUP would come again and again. */
+/* What to poll a side's IN or OUT for: events, none if only an error matters, or -1: nothing. from
+ * is the flow out of the side, to the one into it. */
+static int
+wanted(const struct side *side, int which, const struct flow *from, const struct flow *to)
+{
+	bool in = which == IN, out = which == OUT || side->one;
+	int events = (in && wants_more(from) ? POLLIN : 0) | (out && pending(to) ? POLLOUT : 0);
+
+	if (side->one && which == OUT)
+		return -1; /* IN means both */
+	if (events != 0)
+		return events;
+	/* An error cannot show any more, or POLLHUP would come again and again. */
+	if ((!in || from->ended) && (!out || to->done))
+		return -1;
+	return side->reset || side->hung[which] ? -1 : 0;
+}
+
 static void
 watch(const struct side *side, const struct flow *from, const struct flow *to,
     struct pollfd entries[2])
 {
-	entries[IN].events = wants_more(from) ? POLLIN : 0;
-	entries[OUT].events = pending(to) ? POLLOUT : 0;
-	if (side->one) {
-		entries[IN].events |= entries[OUT].events;
-		entries[OUT].events = 0;
-	}
-	for (int which = IN; which <= OUT; which++)
-		entries[which].fd = entries[which].events == 0 && (side->reset || side->hung[which])
-		    ? -1
-		    : side->fd[which];
-	if (side->one) {
-		entries[OUT].fd = -1;
-		if (finished(from, to))
-			entries[IN].fd = -1;
-	} else {
-		if (from->ended)
-			entries[IN].fd = -1;
-		if (to->done)
-			entries[OUT].fd = -1;
+	for (int which = IN; which <= OUT; which++) {
+		int events = wanted(side, which, from, to);
+
+		entries[which].fd = events == -1 ? -1 : side->fd[which];
+		entries[which].events = events == -1 ? 0 : (short)events;
+		entries[which].revents = 0;
 	}
 }
 
@@ -311,10 +318,11 @@ watch(const struct side *side, const struct flow *from, const struct flow *to,
  * of input for read(2) to find behind the data; so is that of a TCP connection that both have shut
  * down, and of no other. */
 static void
-judge(struct relay *relay, struct side *side, const struct flow *to, const struct pollfd entries[2])
+note_errors(
+    struct relay *relay, struct side *side, const struct flow *to, const struct pollfd entries[2])
 {
 	for (int which = IN; which <= OUT; which++) {
-		short seen = entries[which].fd < 0 ? 0 : entries[which].revents;
+		short seen = entries[which].revents;
 
 		if (seen & POLLNVAL)
 			relay->failed = true;
@@ -328,26 +336,13 @@ judge(struct relay *relay, struct side *side, const struct flow *to, const struc
 	}
 }
 
-/* Whether the relay is over, and how. After a reset: once what it left has been delivered, down to
- * the acknowledgement, for our own reset would overtake it. */
+/* Whether what a side that has reset left in flow `last` has been delivered, down to the
+ * acknowledgement, for our own reset would overtake it. back: the flow the other way. */
 static bool
-over(struct relay *relay, enum relay_end *end)
+delivered(struct relay *relay, const struct flow *last, const struct flow *back)
 {
-	const struct flow *last = relay->local.reset ? &relay->up : &relay->down;
-	const struct flow *back = relay->local.reset ? &relay->down : &relay->up;
 	int queued;
 
-	*end = RELAY_RESET;
-	if (relay->failed) {
-		*end = RELAY_ERROR;
-		return true;
-	}
-	if (relay->local.reset && relay->remote.reset)
-		return true;
-	if (!last->from->reset) {
-		*end = RELAY_EOF;
-		return relay->up.done && relay->down.done;
-	}
 	if (!last->ended || pending(last))
 		return false;
 	if (!last->to->tcp || finished(back, last))
@@ -359,6 +354,22 @@ over(struct relay *relay, enum relay_end *end)
 	if (relay->recheck < LONGEST_RECHECK)
 		relay->recheck = relay->recheck == 0 ? 1 : relay->recheck * 2;
 	return queued == 0;
+}
+
+/* Whether the relay is over, and how. */
+static bool
+over(struct relay *relay, enum relay_end *end)
+{
+	bool local = relay->local.reset, remote = relay->remote.reset;
+
+	*end = relay->failed ? RELAY_ERROR : local || remote ? RELAY_RESET : RELAY_EOF;
+	if (relay->failed || (local && remote))
+		return true;
+	if (local)
+		return delivered(relay, &relay->up, &relay->down);
+	if (remote)
+		return delivered(relay, &relay->down, &relay->up);
+	return relay->up.done && relay->down.done;
 }
 
 /* Gives buffers back after a pause; returns when to look again. */
@@ -404,8 +415,8 @@ turn(struct relay *relay, int64_t deadline)
 		relay->failed = errno != EINTR;
 		return;
 	}
-	judge(relay, &relay->local, &relay->down, local);
-	judge(relay, &relay->remote, &relay->up, remote);
+	note_errors(relay, &relay->local, &relay->down, local);
+	note_errors(relay, &relay->remote, &relay->up, remote);
 	serve(relay, &relay->up, local[IN].revents, remote[IN].revents);
 	serve(relay, &relay->down, remote[IN].revents, local[relay->local.one ? IN : OUT].revents);
 }
@@ -466,41 +477,44 @@ orderly(enum relay_end end, bool open)
 	return end == RELAY_EOF || (end == RELAY_RESET && !open);
 }
 
-void
-relay_run(const struct standard_file *in, const struct standard_file *out,
-    const struct standard_file *remote, unsigned char *room, size_t size, size_t early,
-    unsigned idle, struct relay_result *result)
+/* The relay itself; counts what it delivers. */
+static enum relay_end
+carry(const struct relay_job *job, struct log_totals *totals, bool *untold)
 {
+	const struct standard_file *in = &job->standard[IN], *out = &job->standard[OUT];
+	const struct standard_file far = {
+		.fd = job->remote, .open = true, .socket = true, .tcp = job->remote_tcp
+	};
 	unsigned char first[RELAY_ROOM];
-	struct relay relay;
+	struct relay relay = { .now = net_now() };
 	bool local_open, remote_open;
+	enum relay_end end;
 
 	standard_unblock(in, out);
 	open_side(&relay.local, in, out);
-	open_side(&relay.remote, remote, remote);
-	open_flow(&relay.up, &relay.local, &relay.remote, room, size);
+	open_side(&relay.remote, &far, &far);
+	open_flow(&relay.up, &relay.local, &relay.remote, job->room, job->size);
 	open_flow(&relay.down, &relay.remote, &relay.local, first, sizeof first);
-	relay.progress = relay.now = net_now();
-	relay.queued = relay.recheck = 0;
-	relay.failed = false;
-	relay.up.end = early;
-	if (early > 0)
+	relay.progress = relay.now;
+	relay.up.end = job->early;
+	if (job->early > 0)
 		give(&relay, &relay.up);
-	result->end = run(&relay, idle);
-	result->up = relay.up.count;
-	result->down = relay.down.count;
+	end = run(&relay, job->idle);
+	totals->up = relay.up.count;
+	totals->down = relay.down.count;
 	local_open = !finished(&relay.up, &relay.down);
 	remote_open = !finished(&relay.down, &relay.up);
-	result->untold = (local_open && !relay.local.reset && !relay.local.tcp) ||
+	*untold = (local_open && !relay.local.reset && !relay.local.tcp) ||
 	    (remote_open && !relay.remote.reset && !relay.remote.tcp);
-	close_side(&relay.local, orderly(result->end, local_open));
-	close_side(&relay.remote, orderly(result->end, remote_open));
+	close_side(&relay.local, orderly(end, local_open));
+	close_side(&relay.remote, orderly(end, remote_open));
 	give_back(&relay.up);
 	give_back(&relay.down);
+	return end;
 }
 
-const char *
-relay_reason(enum relay_end end)
+enum relay_end
+relay_run(const struct relay_job *job, bool *untold)
 {
 	static const char *const reasons[] = {
 		[RELAY_EOF] = "eof",
@@ -509,6 +523,14 @@ relay_reason(enum relay_end end)
 		[RELAY_SIGNAL] = "signal",
 		[RELAY_ERROR] = "error",
 	};
+	struct log_totals totals;
+	enum relay_end end;
 
-	return reasons[end];
+	log_ready(job->record);
+	job->record->no_sandbox = !sandbox_enter(job->standard);
+	log_open(job->record);
+	end = carry(job, &totals, untold);
+	totals.ms = net_now() - job->start;
+	log_close(job->record, &totals, reasons[end]);
+	return end;
 }

@@ -5,35 +5,35 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+struct log_record;
 struct standard_file;
 
 enum relay_end { RELAY_EOF, RELAY_RESET, RELAY_IDLE, RELAY_SIGNAL, RELAY_ERROR };
 
-struct relay_result {
-	enum relay_end end;
-	unsigned long long up;	 /* bytes delivered to the remote */
-	unsigned long long down; /* bytes delivered to the local side */
-	bool untold;		 /* an abnormal end had to be told on what knows no reset */
+enum { RELAY_ROOM = 1024 }; /* all that a direction of a quiet session needs */
+
+struct relay_job {
+	const struct standard_file *standard; /* fd 0 to 2, prepared by standard_prepare() */
+	int remote;			      /* a connected socket of ours */
+	bool remote_tcp;
+	unsigned char *room; /* the buffer of the way up, size bytes (at least one), */
+	size_t size, early;  /* of which the first `early` came with the request */
+	unsigned idle;	     /* seconds without progress either way; 0: no limit */
+	int64_t start;	     /* of the session, by net_now() */
+	struct log_record *record;
 };
 
 /* Marks both ends so that the death of the process resets them: linger zero on TCP sockets. Call
- * before the reply that grants. Here as below in and out have been prepared by standard_prepare(),
- * and remote is a connection of ours: TCP, or the client's to a Unix socket. */
-void relay_arm(const struct standard_file *in, const struct standard_file *out, int remote);
+ * before the reply that grants. */
+void relay_arm(const struct standard_file *standard, int remote);
 
-enum { RELAY_ROOM = 1024 }; /* all that a direction of a quiet session needs */
-
-/* Relays in -> remote (up) and remote -> out (down). room: the buffer of the way up, of size bytes
- * (more than none), of which the first `early` have come with the request. idle: seconds without
- * progress either way, 0 = no limit. in and out may be one socket, two, pipes, terminals or files;
- * flags of what is no socket are restored. All three descriptors are closed on return, cleanly or
- * by reset as result->end says. Ends by RELAY_SIGNAL once net_stopped(). */
-void relay_run(const struct standard_file *in, const struct standard_file *out,
-    const struct standard_file *remote, unsigned char *room, size_t size, size_t early,
-    unsigned idle, struct relay_result *result);
-
-/* The word for it in the log (DESIGN.md section 6). */
-const char *relay_reason(enum relay_end end);
+/* Enters the sandbox and relays fd 0 -> remote (up) and remote -> fd 1 (down), with the open and
+ * the close line in the log. fd 0 and 1 may be one socket, two, pipes, terminals or files; flags of
+ * what is no socket are restored. All three descriptors are closed on return, cleanly or by reset
+ * as the returned end says; RELAY_SIGNAL: net_stopped(). *untold: an abnormal end had to be told to
+ * a peer for which no reset exists. */
+enum relay_end relay_run(const struct relay_job *job, bool *untold);
 
 #endif
