@@ -19,37 +19,39 @@ enum { TLV_HEAD = 3, TLV_CRC32C = 0x03, CRC_LENGTH = 4 };
 
 /* ---- version 1: one line of text ---- */
 
-/* A field of the line, from offset to the given end byte, copied to text; offset moves behind
- * that byte. BAD as soon as a byte is not one of allowed or there are too many (most, without
- * the end). */
-static enum reason
-field(const unsigned char *bytes, size_t length, size_t *offset, const char *allowed, char end,
-    size_t most, char *text)
-{
-	size_t i, room = length - *offset;
-	const unsigned char *start = bytes + *offset;
+/* What is still to be read of as much as has come. */
+struct line {
+	const unsigned char *next, *end;
+};
 
-	for (i = 0; i < room && start[i] != (unsigned char)end; i++) {
-		if (i == most || memchr(allowed, start[i], strlen(allowed)) == NULL)
+/* Reads a field up to a delimiter, and that, into text. Bad as soon as a byte is not one of allowed
+ * or there are more than most of them. */
+static enum reason
+field(struct line *line, const char *allowed, char delimiter, size_t most, char *text)
+{
+	const unsigned char *at = line->next;
+
+	for (; at < line->end && *at != (unsigned char)delimiter; at++) {
+		if ((size_t)(at - line->next) == most ||
+		    memchr(allowed, *at, strlen(allowed)) == NULL)
 			return REASON_BAD_PROXY_HEADER;
-		text[i] = (char)start[i];
+		*text++ = (char)*at;
 	}
-	if (i == room)
+	if (at == line->end)
 		return REASON_MORE;
-	text[i] = '\0';
-	*offset += i + 1;
+	*text = '\0';
+	line->next = at + 1;
 	return REASON_NONE;
 }
 
 static enum reason
-v1_address(
-    const unsigned char *bytes, size_t length, size_t *offset, int family, struct address *address)
+v1_address(struct line *line, int family, struct address *address)
 {
 	unsigned char octets[16];
 	char text[INET6_ADDRSTRLEN];
 	enum reason status = family == AF_INET
-	    ? field(bytes, length, offset, "0123456789.", ' ', 15, text)
-	    : field(bytes, length, offset, "0123456789abcdefABCDEF:.", ' ', sizeof text - 1, text);
+	    ? field(line, "0123456789.", ' ', 15, text)
+	    : field(line, "0123456789abcdefABCDEF:.", ' ', sizeof text - 1, text);
 
 	if (status != REASON_NONE)
 		return status;
@@ -60,10 +62,10 @@ v1_address(
 }
 
 static enum reason
-v1_port(const unsigned char *bytes, size_t length, size_t *offset, char end, unsigned *port)
+v1_port(struct line *line, char delimiter, unsigned *port)
 {
 	char text[6];
-	enum reason status = field(bytes, length, offset, "0123456789", end, 5, text);
+	enum reason status = field(line, "0123456789", delimiter, 5, text);
 
 	if (status != REASON_NONE)
 		return status;
@@ -73,70 +75,66 @@ v1_port(const unsigned char *bytes, size_t length, size_t *offset, char end, uns
 }
 
 static enum reason
-v1_pair(const unsigned char *bytes, size_t length, int family, struct proxyheader *header,
-    size_t *offset)
+v1_pair(struct line *line, int family, struct proxyheader *header)
 {
-	enum reason status;
+	enum reason status = v1_address(line, family, &header->source.address);
 
-	status = v1_address(bytes, length, offset, family, &header->source.address);
 	if (status == REASON_NONE)
-		status = v1_address(bytes, length, offset, family, &header->destination.address);
+		status = v1_address(line, family, &header->destination.address);
 	if (status == REASON_NONE)
-		status = v1_port(bytes, length, offset, ' ', &header->source.port);
+		status = v1_port(line, ' ', &header->source.port);
 	if (status == REASON_NONE)
-		status = v1_port(bytes, length, offset, '\r', &header->destination.port);
+		status = v1_port(line, '\r', &header->destination.port);
 	if (status != REASON_NONE)
 		return status;
-	if (*offset == length)
+	if (line->next == line->end)
 		return REASON_MORE;
-	return bytes[(*offset)++] == '\n' ? REASON_NONE : REASON_BAD_PROXY_HEADER;
+	return *line->next++ == '\n' ? REASON_NONE : REASON_BAD_PROXY_HEADER;
 }
 
 /* Whatever follows the word UNKNOWN is ignored up to CR LF (proxy-protocol.txt section 2.1). */
 static enum reason
-v1_rest(const unsigned char *bytes, size_t length, size_t *offset)
+v1_rest(struct line *line)
 {
-	if (*offset < length && bytes[*offset] != ' ' && bytes[*offset] != '\r')
+	if (line->next < line->end && *line->next != ' ' && *line->next != '\r')
 		return REASON_BAD_PROXY_HEADER;
-	for (; *offset + 1 < length; ++*offset)
-		if (bytes[*offset] == '\r' && bytes[*offset + 1] == '\n') {
-			*offset += 2;
+	for (; line->end - line->next >= 2; line->next++)
+		if (memcmp(line->next, "\r\n", 2) == 0) {
+			line->next += 2;
 			return REASON_NONE;
 		}
 	return REASON_MORE;
 }
 
-/* True if what has come so far is the start of word; offset then moves past it. */
+/* Reads a word; true if what has come so far is the start of it. */
 static bool
-starts(const unsigned char *bytes, size_t length, size_t *offset, const char *word)
+starts(struct line *line, const char *word)
 {
-	size_t room = length - *offset, size = strlen(word);
+	size_t room = (size_t)(line->end - line->next), size = strlen(word);
 
 	if (size > room)
 		size = room;
-	if (memcmp(bytes + *offset, word, size) != 0)
+	if (memcmp(line->next, word, size) != 0)
 		return false;
-	*offset += size;
+	line->next += size;
 	return true;
 }
 
 static enum reason
 v1_decode(const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used)
 {
-	enum reason status;
-	size_t seen = length > PROXY_V1_MOST ? PROXY_V1_MOST : length;
+	struct line line = { bytes, bytes + (length > PROXY_V1_MOST ? PROXY_V1_MOST : length) };
+	enum reason status = REASON_BAD_PROXY_HEADER;
 
-	*used = 0;
-	if (!starts(bytes, seen, used, v1_start))
-		return REASON_BAD_PROXY_HEADER;
-	if (starts(bytes, seen, used, "TCP4 "))
-		status = v1_pair(bytes, seen, AF_INET, header, used);
-	else if (starts(bytes, seen, used, "TCP6 "))
-		status = v1_pair(bytes, seen, AF_INET6, header, used);
-	else if (starts(bytes, seen, used, "UNKNOWN"))
-		status = v1_rest(bytes, seen, used);
-	else
-		status = REASON_BAD_PROXY_HEADER;
+	if (!starts(&line, v1_start))
+		return status;
+	if (starts(&line, "TCP4 "))
+		status = v1_pair(&line, AF_INET, header);
+	else if (starts(&line, "TCP6 "))
+		status = v1_pair(&line, AF_INET6, header);
+	else if (starts(&line, "UNKNOWN"))
+		status = v1_rest(&line);
+	*used = (size_t)(line.next - bytes);
 	return status == REASON_MORE && length >= PROXY_V1_MOST ? REASON_BAD_PROXY_HEADER : status;
 }
 
