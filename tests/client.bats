@@ -2,6 +2,15 @@
 
 load helper
 
+# What a test has stopped, and left so, no SIGTERM would end.
+teardown() {
+	local process
+	for process in ${client-} ${stopped-}; do
+		gone "$process" || kill -KILL "$process"
+	done
+	stop_all
+}
+
 # dialogue STATUS MESSAGE OPTIONS WORD...: the program as client of endpoint 2, its user's side as endpoint 1
 dialogue() {
 	local status=$1 message=$2 options=$3
