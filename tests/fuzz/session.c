@@ -68,7 +68,8 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argv;
 	assert(fd != -1 && unlink(name) == 0);
 	assert(write(fd, rules, sizeof rules - 1) == sizeof rules - 1);
-	snprintf(list, sizeof list, "/proc/self/fd/%d", fd);
+	/* Ours: the program closes what it has inherited. */
+	snprintf(list, sizeof list, "/proc/%ld/fd/%d", (long)getpid(), fd);
 	remote_listener = listen_at(REMOTE_PORT);
 	ident_listener = listen_at(IDENT_PORT);
 	counters = mmap(NULL, (size_t)(__stop___sancov_cntrs - __start___sancov_cntrs),
