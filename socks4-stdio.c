@@ -496,7 +496,7 @@ refuse(struct session *s, enum reason reason)
 		net_write(OUT, no_method, sizeof no_method, deadline);
 	else
 		reply((unsigned char)code, NULL);
-	log_refuse(&s->record, code, reason_word(reason));
+	log_refuse(&s->record, code, reason);
 	if (s->remote != -1)
 		close(s->remote);
 	drain(s, deadline);
@@ -518,9 +518,9 @@ relay(struct session *s)
 		.record = &s->record,
 	};
 	bool untold;
-	enum relay_end end = relay_run(&job, &untold);
+	enum reason end = relay_run(&job, &untold);
 
-	return end == RELAY_ERROR || untold;
+	return end == REASON_ERROR || untold;
 }
 
 /* From the first byte to the reply, in the order of DESIGN.md section 5. A function of its own, or

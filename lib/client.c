@@ -350,20 +350,20 @@ relay(struct client *c)
 		.start = c->start,
 		.record = &c->record,
 	};
-	enum relay_end end;
+	enum reason end;
 	bool untold;
 
 	standard_prepare(&c->standard[IN], &c->standard[OUT]);
 	relay_arm(c->standard, c->remote);
 	end = relay_run(&job, &untold);
-	if (end == RELAY_IDLE)
+	if (end == REASON_IDLE)
 		return log_failure(LOST, "nothing moved for %u seconds", c->options->limits.idle);
-	if (end == RELAY_ERROR)
+	if (end == REASON_ERROR)
 		return log_failure(LOST, "a system call failed, and the session with it");
 	/* Not if it was our own user's side, which has gone. */
-	if (end == RELAY_RESET && untold)
+	if (end == REASON_RESET && untold)
 		return log_failure(LOST, "connection reset");
-	return end == RELAY_EOF ? 0 : LOST;
+	return end == REASON_EOF ? 0 : LOST;
 }
 
 int

@@ -12,7 +12,6 @@
 
 #include "lib/address.h"
 #include "lib/log.h"
-#include "lib/logline.h"
 #include "lib/net.h"
 #include "lib/text.h"
 
@@ -21,12 +20,24 @@
 #endif
 
 enum {
+	/* Bytes shown of a value: more than any USERID, name (255) or identd's answer (512) has. */
+	VALUE_MOST = 512,
+	RULE_MOST = 4096 + 16, /* of a rule, which is a path and a line */
 	/* Four values and a rule, each byte escaped; the rest is short. No end is ever cut. */
-	LINE_MOST = 4 * 4 * LOGLINE_VALUE + 4 * LOGLINE_RULE + 2048,
+	LINE_MOST = 4 * 4 * VALUE_MOST + 4 * RULE_MOST + 2048,
 	TEXT_MOST = 2 * 4096 + 512, /* free text: two paths and a sentence */
 	LINE_USUAL = 1024,	    /* only a longer one takes that much memory */
 	STALL = 1000,		    /* milliseconds for a reader who is stuck */
 	SYSLOG_MOST = 960 /* RFC 3164 section 4.1: 1024, to which time and host are added */
+};
+
+/* What a line is made of. */
+struct event {
+	const char *word;		 /* or free text */
+	const struct log_record *record; /* NULL: free text */
+	const struct log_totals *totals;
+	int code;	    /* 0: none */
+	enum reason reason; /* REASON_NONE: none */
 };
 
 static enum log_place place = LOG_TO_NONE;
@@ -151,11 +162,124 @@ log_ready(const struct log_record *record)
 		(void)reach_syslogd();
 }
 
+static void
+put_bytes(struct text *line, const char *bytes, size_t length, const char *special)
+{
+	size_t i;
+
+	for (i = 0; i < length; i++) {
+		unsigned char byte = (unsigned char)bytes[i];
+
+		if (byte >= 0x20 && byte <= 0x7e && strchr(special, byte) == NULL)
+			text_put_bytes(line, &bytes[i], 1);
+		else
+			text_put(line, "\\x%02x", byte);
+	}
+}
+
+static bool
+is_plain(const char *text)
+{
+	static const char plain[] =
+	    "[]ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/@%+,*-";
+
+	return *text != '\0' && text[strspn(text, plain)] == '\0';
+}
+
+/* Puts " key=value", of which at most so many bytes; "..." is put in place of what is cut off. */
+static void
+put_value(struct text *line, const char *key, const char *value, size_t most)
+{
+	size_t length;
+
+	if (value == NULL)
+		return;
+	length = strlen(value);
+	if (length <= most && is_plain(value)) {
+		text_put(line, " %s=%s", key, value);
+		return;
+	}
+	text_put(line, " %s=\"", key);
+	put_bytes(line, value, length < most ? length : most, "\"\\");
+	text_put(line, length > most ? "...\"" : "\"");
+}
+
+static void
+put_endpoint(struct text *line, const char *key, const struct endpoint *endpoint)
+{
+	char text[ADDRESS_TEXT];
+
+	if (endpoint == NULL)
+		return;
+	if (endpoint->address.family == AF_UNSPEC)
+		text_put(line, " %s=local", key);
+	else
+		put_value(line, key, address_print_endpoint(endpoint, text), VALUE_MOST);
+}
+
+static void
+put_phase(struct text *line, const char *key, long long ms)
+{
+	if (ms >= 0)
+		text_put(line, " ms_%s=%llu", key, (unsigned long long)ms);
+}
+
+/* A rule's end, which has the line's number, tells more than its start. */
+static void
+put_rule(struct text *line, const struct log_record *record, size_t most)
+{
+	size_t length = record->rule != NULL ? strlen(record->rule) : 0;
+	size_t left_out = length > most ? length - most : 0;
+	const char *quote;
+
+	if (record->rule == NULL)
+		return;
+	quote = is_plain(record->rule + left_out) ? "" : "\"";
+	text_put(line, " rule=%s%s", quote, left_out > 0 ? "..." : "");
+	put_bytes(line, record->rule + left_out, length - left_out, "\"\\");
+	if (record->line != 0)
+		text_put(line, ":%u", record->line);
+	text_put(line, "%s", quote);
+}
+
+/* Puts the keys in their order. */
+static void
+put_record(struct text *line, const struct event *event, size_t most, size_t rule_most)
+{
+	const struct log_record *record = event->record;
+	const struct log_totals *totals = event->totals;
+
+	put_value(line, "cmd", record->command, most);
+	put_endpoint(line, "src", record->source);
+	put_value(line, "via", record->via, most);
+	put_value(line, "user", record->userid, most);
+	put_value(line, "ident", record->ident, most);
+	put_endpoint(line, "dst", record->destination);
+	put_value(line, "name", record->name, most);
+	if (record->destination == NULL && record->port != NULL)
+		text_put(line, " port=%u", *record->port);
+	put_rule(line, record, rule_most);
+	if (totals != NULL)
+		text_put(line, " up=%llu down=%llu secs=%llu.%03llu", totals->up, totals->down,
+		    (unsigned long long)totals->ms / 1000, (unsigned long long)totals->ms % 1000);
+	if (event->code != 0)
+		text_put(line, " code=%u", (unsigned)event->code);
+	if (event->reason == REASON_NONE && record->no_sandbox)
+		text_put(line, " sandbox=none");
+	if (verbose) {
+		put_phase(line, "request", record->ms_request);
+		put_phase(line, "ident", record->ms_ident);
+		put_phase(line, "resolve", record->ms_resolve);
+		put_phase(line, "connect", record->ms_connect);
+	}
+	if (event->reason != REASON_NONE)
+		text_put(line, " reason=%s", reason_word(event->reason));
+}
+
 /* Composes the line anew. The journal and syslogd take its priority from the front; the time of a
  * line that has none is that of its arrival (RFC 3164 section 4.3.2). */
 static void
-compose(struct text *line, int priority, const struct logline_event *event, size_t most,
-    size_t rule_most)
+compose(struct text *line, int priority, const struct event *event, size_t most, size_t rule_most)
 {
 	line->length = 0;
 	line->cut = false;
@@ -165,7 +289,9 @@ compose(struct text *line, int priority, const struct logline_event *event, size
 		text_put(line, "<%u>socks4-stdio[%u]: ", (unsigned)(priority | LOG_DAEMON), pid);
 	else if (journal)
 		text_put(line, "<%u>", (unsigned)priority);
-	logline_put(line, event, verbose, most, rule_most);
+	put_bytes(line, event->word, strlen(event->word), "");
+	if (event->record != NULL)
+		put_record(line, event, most, rule_most);
 }
 
 /* Writes as much as the patience lets it: bytes written, or -1 with errno. */
@@ -246,17 +372,17 @@ emit(struct text *line)
 }
 
 static void
-tell_long(int priority, const struct logline_event *event)
+tell_long(int priority, const struct event *event)
 {
 	char bytes[LINE_MOST];
 	struct text line = TEXT(bytes);
 
-	compose(&line, priority, event, LOGLINE_VALUE, LOGLINE_RULE);
+	compose(&line, priority, event, VALUE_MOST, RULE_MOST);
 	emit(&line);
 }
 
 static void
-tell(int priority, const struct logline_event *event)
+tell(int priority, const struct event *event)
 {
 	char bytes[LINE_USUAL];
 	struct text line = TEXT(bytes);
@@ -264,7 +390,7 @@ tell(int priority, const struct logline_event *event)
 
 	if (place == LOG_TO_NONE || (quiet && priority > LOG_ERR))
 		return;
-	compose(&line, priority, event, LOGLINE_VALUE, LOGLINE_RULE);
+	compose(&line, priority, event, VALUE_MOST, RULE_MOST);
 	/* Where syslogd cuts, what the client has chosen must not push the reason out. */
 	for (most = 64; place == LOG_TO_SYSLOG && line.length > SYSLOG_MOST && most >= 8; most /= 2)
 		compose(&line, priority, event, most, 4 * most);
@@ -278,25 +404,24 @@ void
 log_open(const struct log_record *record)
 {
 	confined = !record->no_sandbox;
-	tell(LOG_INFO, &(struct logline_event){ .word = "open", .record = record });
+	tell(LOG_INFO, &(struct event){ .word = "open", .record = record });
 }
 
 void
-log_close(const struct log_record *record, const struct log_totals *totals, const char *reason)
+log_close(const struct log_record *record, const struct log_totals *totals, enum reason reason)
 {
 	tell(LOG_INFO,
-	    &(struct logline_event){
+	    &(struct event){
 		.word = "close", .record = record, .totals = totals, .reason = reason });
 }
 
 void
-log_refuse(const struct log_record *record, int code, const char *reason)
+log_refuse(const struct log_record *record, int code, enum reason reason)
 {
-	bool ours = strcmp(reason, "system") == 0 || strcmp(reason, "broken-list") == 0;
+	bool ours = reason == REASON_SYSTEM || reason == REASON_BROKEN_LIST;
 
 	tell(ours ? LOG_ERR : LOG_NOTICE,
-	    &(struct logline_event){
-		.word = "refuse", .record = record, .code = code, .reason = reason });
+	    &(struct event){ .word = "refuse", .record = record, .code = code, .reason = reason });
 }
 
 /* Its frame must not lie below those that stay: the stack's pages are most of what a session holds.
@@ -312,7 +437,7 @@ tell_text(int priority, const char *name, const char *format, va_list arguments)
 
 	text_put(&text, "%s", name);
 	text_put_list(&text, format, arguments);
-	tell(priority, &(struct logline_event){ .word = bytes });
+	tell(priority, &(struct event){ .word = bytes });
 }
 
 void

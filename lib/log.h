@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "lib/reason.h"
 #include "lib/text.h"
 
 struct endpoint;
@@ -50,9 +51,9 @@ void log_ready(const struct log_record *record);
 /* From here on no_sandbox says whether syslog can be reached anew. */
 void log_open(const struct log_record *record);
 void log_close(
-    const struct log_record *record, const struct log_totals *totals, const char *reason);
-/* Priority err for the reasons "system" and "broken-list", else notice. */
-void log_refuse(const struct log_record *record, int code, const char *reason);
+    const struct log_record *record, const struct log_totals *totals, enum reason reason);
+/* Priority err for REASON_SYSTEM and REASON_BROKEN_LIST, else notice. */
+void log_refuse(const struct log_record *record, int code, enum reason reason);
 
 /* Free text, as text_put() makes it: an error, or information. One line; control bytes escaped. */
 void log_error(const char *format, ...) TEXT_FORMAT(1, 2);

@@ -32,6 +32,11 @@ reason_word(enum reason reason)
 		[REASON_BAD_PROXY_HEADER] = "bad-proxy-header",
 		[REASON_BROKEN_LIST] = "broken-list",
 		[REASON_SYSTEM] = "system",
+		[REASON_EOF] = "eof",
+		[REASON_RESET] = "reset",
+		[REASON_IDLE] = "idle",
+		[REASON_SIGNAL] = "signal",
+		[REASON_ERROR] = "error",
 	};
 
 	return words[reason];

@@ -5,8 +5,8 @@
 #define REASON_H
 
 enum reason {
-	REASON_NONE, /* to refuse: the session may go on */
-	REASON_MORE, /* not to be told yet: more bytes are needed */
+	REASON_NONE, /* the session may go on */
+	REASON_MORE, /* not known yet: more bytes are needed */
 	REASON_DENIED,
 	REASON_NAMES_REFUSED,
 	REASON_IDENT_NONE,
@@ -34,10 +34,16 @@ enum reason {
 	REASON_CLIENT_LEFT,
 	REASON_BAD_PROXY_HEADER,
 	REASON_BROKEN_LIST,
-	REASON_SYSTEM /* this process or machine failed us, or net_stop() was called */
+	REASON_SYSTEM, /* this process or machine failed us, or net_stop() was called */
+	/* How a relay ended. */
+	REASON_EOF,
+	REASON_RESET,
+	REASON_IDLE,
+	REASON_SIGNAL,
+	REASON_ERROR
 };
 
-/* The word for it in the log; none for REASON_NONE and REASON_MORE. */
+/* The word for it in the log. REASON_NONE and REASON_MORE have none. */
 const char *reason_word(enum reason reason);
 
 #endif

@@ -358,11 +358,11 @@ delivered(struct relay *relay, const struct flow *last, const struct flow *back)
 
 /* Whether the relay is over, and how. */
 static bool
-over(struct relay *relay, enum relay_end *end)
+over(struct relay *relay, enum reason *end)
 {
 	bool local = relay->local.reset, remote = relay->remote.reset;
 
-	*end = relay->failed ? RELAY_ERROR : local || remote ? RELAY_RESET : RELAY_EOF;
+	*end = relay->failed ? REASON_ERROR : local || remote ? REASON_RESET : REASON_EOF;
 	if (relay->failed || (local && remote))
 		return true;
 	if (local)
@@ -421,17 +421,18 @@ turn(struct relay *relay, int64_t deadline)
 	serve(relay, &relay->down, remote[IN].revents, local[relay->local.one ? IN : OUT].revents);
 }
 
-static enum relay_end
+static enum reason
 run(struct relay *relay, unsigned idle)
 {
-	enum relay_end end;
+	enum reason end;
 
 	while (!over(relay, &end)) {
 		int64_t deadline = idle == 0 ? NET_FOREVER : relay->progress + (int64_t)idle * 1000;
 		if (net_stopped())
-			return RELAY_SIGNAL;
+			return REASON_SIGNAL;
 		if (relay->now >= deadline)
-			return relay->local.reset || relay->remote.reset ? RELAY_RESET : RELAY_IDLE;
+			return relay->local.reset || relay->remote.reset ? REASON_RESET
+									 : REASON_IDLE;
 		turn(relay, deadline);
 	}
 	return end;
@@ -472,13 +473,13 @@ open_flow(struct flow *flow, struct side *from, struct side *to, unsigned char *
 /* Whether to close a side without a reset: also one that had ended both ways before the other side
  * was reset, for what its send queue still holds is all that it was sent. */
 static bool
-orderly(enum relay_end end, bool open)
+orderly(enum reason end, bool open)
 {
-	return end == RELAY_EOF || (end == RELAY_RESET && !open);
+	return end == REASON_EOF || (end == REASON_RESET && !open);
 }
 
 /* The relay itself; counts what it delivers. */
-static enum relay_end
+static enum reason
 carry(const struct relay_job *job, struct log_totals *totals, bool *untold)
 {
 	const struct standard_file *in = &job->standard[IN], *out = &job->standard[OUT];
@@ -488,7 +489,7 @@ carry(const struct relay_job *job, struct log_totals *totals, bool *untold)
 	unsigned char first[RELAY_ROOM];
 	struct relay relay = { .now = net_now() };
 	bool local_open, remote_open;
-	enum relay_end end;
+	enum reason end;
 
 	standard_unblock(in, out);
 	open_side(&relay.local, in, out);
@@ -513,24 +514,17 @@ carry(const struct relay_job *job, struct log_totals *totals, bool *untold)
 	return end;
 }
 
-enum relay_end
+enum reason
 relay_run(const struct relay_job *job, bool *untold)
 {
-	static const char *const reasons[] = {
-		[RELAY_EOF] = "eof",
-		[RELAY_RESET] = "reset",
-		[RELAY_IDLE] = "idle",
-		[RELAY_SIGNAL] = "signal",
-		[RELAY_ERROR] = "error",
-	};
 	struct log_totals totals;
-	enum relay_end end;
+	enum reason end;
 
 	log_ready(job->record);
 	job->record->no_sandbox = !sandbox_enter(job->standard);
 	log_open(job->record);
 	end = carry(job, &totals, untold);
 	totals.ms = net_now() - job->start;
-	log_close(job->record, &totals, reasons[end]);
+	log_close(job->record, &totals, end);
 	return end;
 }

@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/reason.h"
+
 struct log_record;
 struct standard_file;
-
-enum relay_end { RELAY_EOF, RELAY_RESET, RELAY_IDLE, RELAY_SIGNAL, RELAY_ERROR };
 
 enum { RELAY_ROOM = 1024 }; /* all that a direction of a quiet session needs */
 
@@ -32,8 +32,8 @@ void relay_arm(const struct standard_file *standard, int remote);
 /* Enters the sandbox and relays fd 0 -> remote (up) and remote -> fd 1 (down), with the open and
  * the close line in the log. fd 0 and 1 may be one socket, two, pipes, terminals or files; flags of
  * what is no socket are restored. All three descriptors are closed on return, cleanly or by reset
- * as the returned end says; RELAY_SIGNAL: net_stopped(). *untold: an abnormal end had to be told to
- * a peer for which no reset exists. */
-enum relay_end relay_run(const struct relay_job *job, bool *untold);
+ * as the returned reason says; REASON_SIGNAL: net_stopped(). *untold: an abnormal end had to be
+ * told to a peer for which no reset exists. */
+enum reason relay_run(const struct relay_job *job, bool *untold);
 
 #endif
