@@ -24,12 +24,12 @@ STATIC = -Os -flto -static -s -fno-pie -no-pie -ffunction-sections -fdata-sectio
 	-Wl,--sort-section=alignment -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none
 
 OBJECTS = socks4-stdio.o acl.o ident.o lib/address.o lib/bind.o \
-	lib/candidates.o lib/client.o lib/dial.o lib/dryrun.o lib/freeze.o lib/frozen.o lib/internal.o lib/log.o \
+	lib/candidates.o lib/client.o lib/dial.o lib/dryrun.o lib/freeze.o lib/frozen.o lib/internal.o lib/lines.o lib/log.o \
 	lib/net.o lib/options.o lib/proxyheader.o lib/reason.o lib/relay.o lib/resolve.o lib/rules.o lib/sandbox.o lib/socks4.o \
 	lib/standard.o lib/text.o lib/warnings.o
 SOURCES = $(OBJECTS:.o=.c)
 HEADERS = acl.h ident.h lib/address.h lib/bind.h lib/candidates.h lib/client.h \
-	lib/dial.h lib/dryrun.h lib/freeze.h lib/frozen.h lib/internal.h lib/log.h lib/net.h lib/options.h \
+	lib/dial.h lib/dryrun.h lib/freeze.h lib/frozen.h lib/internal.h lib/lines.h lib/log.h lib/net.h lib/options.h \
 	lib/proxyheader.h lib/reason.h lib/relay.h lib/resolve.h lib/rules.h lib/sandbox.h lib/socks4.h lib/standard.h lib/text.h \
 	lib/warnings.h
 

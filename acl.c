@@ -1,4 +1,3 @@
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include "lib/address.h"
 #include "lib/frozen.h"
 #include "lib/internal.h"
+#include "lib/lines.h"
 #include "lib/socks4.h"
 #include "lib/text.h"
 
@@ -29,104 +29,6 @@ struct acl {
 	struct frozen *frozen;
 	struct acl_frozen about;
 };
-
-/* ---- reading a text ---- */
-
-/* A file that is read a line at a time. */
-struct reader {
-	int fd;			  /* -1: no more is to come */
-	struct acl_window window; /* the caller's, or a mapping that holds a longer line */
-	bool mapped;
-	size_t start, end; /* of what has been read and not been taken */
-	size_t total;
-	unsigned line;
-};
-
-static void *
-map(size_t size)
-{
-	void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return block != MAP_FAILED ? block : NULL;
-}
-
-/* Makes room in the window for more of a line that does not fit. 0, or -1 with errno. */
-static int
-widen(struct reader *reader)
-{
-	struct acl_window *window = &reader->window;
-	size_t length = reader->end - reader->start, size = 2 * window->size + SMALL;
-	char *bytes = window->bytes;
-
-	if (length == window->size) {
-		bytes = map(size);
-		if (bytes == NULL)
-			return -1;
-	}
-	memmove(bytes, window->bytes + reader->start, length);
-	if (bytes != window->bytes) {
-		if (reader->mapped)
-			(void)munmap(window->bytes, window->size);
-		*window = (struct acl_window){ bytes, size };
-		reader->mapped = true;
-	}
-	reader->start = 0;
-	reader->end = length;
-	return 0;
-}
-
-/* 0, also at the end of the file, or -1 with errno. */
-static int
-read_more(struct reader *reader)
-{
-	ssize_t got;
-
-	if (reader->end == reader->window.size && widen(reader) == -1)
-		return -1;
-	do
-		got = read(reader->fd, reader->window.bytes + reader->end,
-		    reader->window.size - reader->end);
-	while (got == -1 && errno == EINTR);
-	if (got == -1)
-		return -1;
-	if (got == 0)
-		reader->fd = -1;
-	reader->end += (size_t)got;
-	reader->total += (size_t)got;
-	if (reader->total <= LARGEST)
-		return 0;
-	errno = EFBIG;
-	return -1;
-}
-
-/* The next line, without its newline but with a byte to write to in its place. *line is NULL at the
- * end; a last line without a newline is left in the window. 0, or -1 with errno. */
-static int
-next_line(struct reader *reader, char **line, size_t *length)
-{
-	char *newline = NULL;
-	size_t looked = 0;
-
-	for (;;) {
-		*line = reader->window.bytes + reader->start;
-		if (reader->end - reader->start > looked)
-			newline =
-			    memchr(*line + looked, '\n', reader->end - reader->start - looked);
-		looked = reader->end - reader->start;
-		if (newline != NULL || reader->fd == -1)
-			break;
-		if (read_more(reader) == -1)
-			return -1;
-	}
-	reader->line++;
-	if (newline == NULL) {
-		*line = NULL;
-		return 0;
-	}
-	*length = (size_t)(newline - *line);
-	reader->start += *length + 1;
-	return 0;
-}
 
 /* ---- loading ---- */
 
@@ -168,7 +70,7 @@ grow(struct acl *acl, size_t more, int fd)
 		return acl;
 	for (hint = guess(fd); size - acl->used < more || size < hint;)
 		size *= 2;
-	larger = map(size);
+	larger = lines_map(size);
 	if (larger == NULL)
 		return NULL;
 	memcpy(larger, acl, acl->used);
@@ -185,7 +87,7 @@ rule_at(const struct acl *acl, size_t offset)
 
 /* Reads all lines into *list. 0; 1 after complaints about lines; -1 with errno. */
 static int
-read_lines(struct reader *reader, struct acl **list, const char *name, acl_complain complain)
+read_lines(struct lines *lines, struct acl **list, const char *name, acl_complain complain)
 {
 	struct rules_problem problem;
 	struct acl *acl = *list;
@@ -194,25 +96,25 @@ read_lines(struct reader *reader, struct acl **list, const char *name, acl_compl
 	size_t length;
 	int wrong = 0;
 
-	while (next_line(reader, &line, &length) == 0) {
-		if (line == NULL && reader->start == reader->end)
+	while (lines_next(lines, &line, &length) == 0) {
+		if (line == NULL && lines->start == lines->end)
 			return wrong;
 		if (line == NULL) {
 			complain("%s:%u: the last line does not end: was the file cut?", name,
-			    reader->line);
+			    lines->number);
 			return 1;
 		}
-		acl = grow(acl, RULES_ROOM(length), reader->fd);
+		acl = grow(acl, RULES_ROOM(length), lines->fd);
 		if (acl == NULL)
 			return -1;
 		*list = acl;
 		rule = rule_at(acl, acl->used);
 		if (!rules_read(line, length, rule, &problem)) {
-			complain_of_line(name, reader->line, &problem, complain);
+			complain_of_line(name, lines->number, &problem, complain);
 			wrong = 1;
 			continue;
 		}
-		rule->line = reader->line;
+		rule->line = lines->number;
 		acl->internal |= rule->internal;
 		acl->used += rule->size;
 	}
@@ -222,7 +124,7 @@ read_lines(struct reader *reader, struct acl **list, const char *name, acl_compl
 static struct acl *
 new_list(size_t size)
 {
-	struct acl *acl = map(size);
+	struct acl *acl = lines_map(size);
 
 	if (acl != NULL) {
 		acl->size = size;
@@ -233,15 +135,14 @@ new_list(size_t size)
 
 /* Reads the text of which the window may hold a beginning. */
 static struct acl *
-read_text(struct reader *reader, const char *name, acl_complain complain)
+read_text(struct lines *lines, const char *name, acl_complain complain)
 {
 	struct acl *acl = new_list(SMALL);
-	int result = acl != NULL ? read_lines(reader, &acl, name, complain) : -1;
+	int result = acl != NULL ? read_lines(lines, &acl, name, complain) : -1;
 
 	if (result == -1)
 		complain("%s: %s", name, strerror(errno));
-	if (reader->mapped)
-		(void)munmap(reader->window.bytes, reader->window.size);
+	lines_free(lines);
 	if (result == 0)
 		return acl;
 	acl_free(acl);
@@ -272,7 +173,7 @@ keep_label(const char *label)
 
 /* Opens the frozen list on fd, which becomes the list's. NULL, or what is wrong. */
 static const char *
-use_frozen(struct acl *acl, int fd, const struct reader *reader)
+use_frozen(struct acl *acl, int fd, const struct lines *lines)
 {
 	char *strings = (char *)(acl + 1) + FROZEN_SIZE;
 	const struct frozen_header *header;
@@ -280,7 +181,7 @@ use_frozen(struct acl *acl, int fd, const struct reader *reader)
 
 	acl->frozen = (struct frozen *)(void *)(acl + 1);
 	header = frozen_header(acl->frozen);
-	problem = frozen_open(acl->frozen, fd, reader->window.bytes, reader->end);
+	problem = frozen_open(acl->frozen, fd, lines->bytes, lines->end);
 	if (problem != NULL)
 		return problem;
 	if (!frozen_strings(acl->frozen, strings, STRINGS))
@@ -296,15 +197,15 @@ use_frozen(struct acl *acl, int fd, const struct reader *reader)
 }
 
 static struct acl *
-load_frozen(const struct reader *reader, const char *name, acl_complain complain)
+load_frozen(const struct lines *lines, const char *name, acl_complain complain)
 {
 	struct acl *acl = new_list(sizeof *acl + FROZEN_SIZE + STRINGS);
-	const char *problem = acl != NULL ? use_frozen(acl, reader->fd, reader) : strerror(errno);
+	const char *problem = acl != NULL ? use_frozen(acl, lines->fd, lines) : strerror(errno);
 
 	if (problem != NULL) {
 		complain("%s: %s", name, problem);
 		if (acl == NULL)
-			close(reader->fd);
+			close(lines->fd);
 		acl_free(acl);
 		return NULL;
 	}
@@ -317,11 +218,11 @@ static struct acl *
 load_builtin(acl_complain complain)
 {
 	char text[] = "permit from 127.0.0.0/8,::1\n";
-	struct reader reader = {
-		.fd = -1, .window = { text, sizeof text }, .end = sizeof text - 1
+	struct lines lines = {
+		.fd = -1, .bytes = text, .size = sizeof text, .end = sizeof text - 1
 	};
 
-	return read_text(&reader, "built-in", complain);
+	return read_text(&lines, "built-in", complain);
 }
 
 /* True unless the file that is read has become another than *before. */
@@ -338,22 +239,22 @@ is_same(int fd, const struct stat *before)
 struct acl *
 acl_load(const char *path, struct acl_window window, struct stat *text, acl_complain complain)
 {
-	struct reader reader = { .window = window };
+	struct lines lines = { .bytes = window.bytes, .size = window.size, .most = LARGEST };
 	struct acl *acl;
 	int fd;
 
 	if (path == NULL)
 		return load_builtin(complain);
-	fd = reader.fd = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
-	if (fd == -1 || (text != NULL && fstat(fd, text) == -1) || read_more(&reader) == -1) {
+	fd = lines.fd = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+	if (fd == -1 || (text != NULL && fstat(fd, text) == -1) || lines_read(&lines) == -1) {
 		complain("%s: %s", path, strerror(errno));
 		if (fd != -1)
 			close(fd);
 		return NULL;
 	}
-	if (frozen_begins(window.bytes, reader.end))
-		return load_frozen(&reader, path, complain);
-	acl = read_text(&reader, path, complain);
+	if (frozen_begins(window.bytes, lines.end))
+		return load_frozen(&lines, path, complain);
+	acl = read_text(&lines, path, complain);
 	if (acl != NULL && text != NULL && S_ISREG(text->st_mode) && !is_same(fd, text)) {
 		complain("%s: was changed while it was read", path);
 		acl_free(acl);

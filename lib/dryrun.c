@@ -11,6 +11,7 @@
 #include "lib/dryrun.h"
 #include "lib/freeze.h"
 #include "lib/frozen.h"
+#include "lib/lines.h"
 #include "lib/log.h"
 #include "lib/net.h"
 #include "lib/options.h"
@@ -150,51 +151,6 @@ answer(const struct candidates_list *list, const struct options *options, struct
 
 /* ---- questions on standard input ---- */
 
-struct lines {
-	char bytes[2048]; /* more than a question has */
-	size_t start, end;
-	bool ended;
-};
-
-/* The next line, NUL in place of its newline. NULL at the end, or with *too_long after a line that
- * was longer than a question can be, or with *failed. */
-static char *
-next_line(struct lines *lines, bool *too_long, bool *failed)
-{
-	char *line, *newline;
-	ssize_t got;
-
-	*too_long = *failed = false;
-	for (;;) {
-		line = lines->bytes + lines->start;
-		newline = memchr(line, '\n', lines->end - lines->start);
-		if (newline != NULL) {
-			*newline = '\0';
-			lines->start = (size_t)(newline + 1 - lines->bytes);
-			return *too_long ? NULL : line;
-		}
-		if (lines->ended && (lines->start == lines->end || *too_long))
-			return NULL;
-		memmove(lines->bytes, line, lines->end - lines->start);
-		lines->end -= lines->start;
-		lines->start = 0;
-		if (lines->end + 1 == sizeof lines->bytes) {
-			*too_long = true;
-			lines->end = 0;
-		}
-		got = net_read(STDIN_FILENO, lines->bytes + lines->end,
-		    sizeof lines->bytes - 1 - lines->end, NET_FOREVER);
-		if (got == -1) {
-			*failed = true;
-			return NULL;
-		}
-		lines->end += (size_t)got;
-		lines->ended = got == 0;
-		if (lines->ended && lines->end > 0)
-			lines->bytes[lines->end++] = '\n'; /* a last line may lack it */
-	}
-}
-
 /* Splits the line at blanks; '' is an empty word. The count of words, at most OPERANDS + 1. */
 static int
 split(char *line, char **words)
@@ -208,7 +164,7 @@ split(char *line, char **words)
 	return count;
 }
 
-/* Answers one line, which may be NULL. 0, or 2 after a message. */
+/* Answers one line. 0, or 2 after a message. */
 static int
 answer_line(
     const struct candidates_list *list, const struct options *options, char *line, unsigned number)
@@ -216,9 +172,9 @@ answer_line(
 	char *words[OPERANDS + 1];
 	struct question question;
 	const char *problem = "a question is command, user, source, destination and port";
-	int count = line != NULL && *line != '#' ? split(line, words) : OPERANDS + 1;
+	int count = *line != '#' ? split(line, words) : 0;
 
-	if (line != NULL && (count == 0 || *line == '#'))
+	if (count == 0)
 		return 0;
 	if (count == OPERANDS)
 		problem = read_question(words, &question);
@@ -227,24 +183,32 @@ answer_line(
 	return log_failure(2, "line %u: %s", number, problem);
 }
 
+/* A last line may lack its newline. */
 static int
 answer_lines(const struct candidates_list *list, const struct options *options)
 {
-	struct lines lines = { .start = 0 };
-	bool too_long, failed;
-	unsigned number;
+	char window[2048], *line;
+	struct lines lines = {
+		.fd = STDIN_FILENO, .bytes = window, .size = sizeof window, .most = SIZE_MAX
+	};
+	size_t length = 0;
 	int status = 0;
-	char *line;
 
-	for (number = 1;; number++) {
-		line = next_line(&lines, &too_long, &failed);
-		if (failed)
-			return log_failure(2, "cannot read standard input");
-		if (line == NULL && !too_long)
+	while (lines_next(&lines, &line, &length) == 0) {
+		if (line == NULL && length == 0) {
+			lines_free(&lines);
 			return status;
-		if (answer_line(list, options, line, number) != 0)
+		}
+		if (line == NULL) {
+			line = lines.bytes + lines.start;
+			lines.start = lines.end;
+		}
+		line[length] = '\0';
+		if (answer_line(list, options, line, lines.number) != 0)
 			status = 2;
 	}
+	lines_free(&lines);
+	return log_failure(2, "cannot read standard input: %s", strerror(errno));
 }
 
 /* ---- the list itself ---- */

@@ -691,6 +691,17 @@ two_addresses='
 	answers 2 <<<'acl: File too large'
 }
 
+@test "a signal ends a session that waits for the rest of a list from a pipe" {
+	mkfifo pipe
+	start session "$BIN" -l none -a pipe
+	exec 9>pipe
+	kill "${PIDS[session]}"
+	local ended=0
+	status_of session || ended=$?
+	exec 9>&-
+	[ "$ended" = 2 ]
+}
+
 @test "a file that cannot be read is reported without a line number" {
 	answers 2 <<<'acl: No such file or directory'
 	mkdir acl
