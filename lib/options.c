@@ -13,14 +13,14 @@
 #include "lib/socks4.h"
 #include "lib/text.h"
 
-/* glibc's getopt() goes on behind operands unless told not to. */
+/* Without the '+', glibc's getopt() also takes options after the first operand. */
 #ifdef __GLIBC__
 #define LETTERS "+:46a:A:b:Bc:Fhil:no:P:qr:tu:vVw:I"
 #else
 #define LETTERS ":46a:A:b:Bc:Fhil:no:P:qr:tu:vVw:I"
 #endif
 
-enum { LONG_WORD = 256 }; /* no letter: a word that begins with -- */
+enum { LONG_WORD = 256 }; /* not a letter: an unknown word that begins with -- */
 
 const char options_synopsis[] =
     "usage: socks4-stdio [-46inqvI] [-aAblPrw value]\n"
@@ -38,7 +38,7 @@ const char options_help[] =
     "  -c proxy       be the client of this proxy: host[:port], [v6][:port] or /path\n"
     "  -F             with -c: pass the connection over standard output and exit\n"
     "  -h, --help     print this\n"
-    "  -i, -I         rules that name no identity policy ask for one, require one\n"
+    "  -i, -I         identity policy of rules that name none: ask, require\n"
     "  -l dest        log to syslog, stderr or none\n"
     "  -n             refuse names; with -c: look the host up here\n"
     "  -o file        with -t: write the list in its frozen form\n"
@@ -90,7 +90,7 @@ read_source(const char *text, struct address *sources)
 	size_t i;
 
 	if (address_parse(text, &address) == -1)
-		return wrong("-b wants a numeric address: %s", text);
+		return wrong("-b needs a numeric address: %s", text);
 	i = address.family == AF_INET6;
 	if (sources[i].family != AF_UNSPEC)
 		return wrong("-b is given twice for one family: %s", text);
@@ -108,7 +108,7 @@ read_log(const char *text, enum log_place *place)
 	else if (strcmp(text, "none") == 0)
 		*place = LOG_TO_NONE;
 	else
-		return wrong("-l wants syslog, stderr or none: %s", text);
+		return wrong("-l takes syslog, stderr or none, not: %s", text);
 	return NULL;
 }
 
@@ -127,7 +127,7 @@ read_range(const char *text, unsigned *low, unsigned *high)
 		    *low <= *high)
 			return NULL;
 	}
-	return wrong("-r wants ports as low-high: %s", text);
+	return wrong("-r needs ports as low-high: %s", text);
 }
 
 static const char *
@@ -137,20 +137,21 @@ read_limits(char *text, struct limits *limits)
 	char *const tokens[] = { names[0], names[1], names[2], names[3], names[4], NULL };
 	unsigned *fields[] = { &limits->request, &limits->ident, &limits->connect, &limits->bind,
 		&limits->idle };
-	char *value = NULL, *end; /* glibc sets no value if text is empty */
+	char *value = NULL; /* glibc leaves it alone if text is empty */
 	unsigned long seconds;
+	size_t digits;
 	int which;
 
 	do {
 		which = getsubopt(&text, tokens, &value);
 		if (which == -1)
-			return wrong("-w knows request, ident, connect, bind and idle, not: %s",
+			return wrong("-w takes request, ident, connect, bind and idle, not: %s",
 			    value != NULL ? value : "");
-		if (value == NULL || *value < '0' || *value > '9')
-			return wrong("-w wants seconds for: %s", names[which]);
-		seconds = strtoul(value, &end, 10);
-		if (*end != '\0' || seconds > 1000000000)
-			return wrong("-w wants seconds for: %s", names[which]);
+		/* Counted, since strtoul(3) also takes a sign and blanks. */
+		digits = value != NULL ? strspn(value, "0123456789") : 0;
+		seconds = digits > 0 ? strtoul(value, NULL, 10) : 0;
+		if (digits == 0 || value[digits] != '\0' || seconds > 1000000000)
+			return wrong("-w needs seconds, at most 1000000000, for: %s", names[which]);
 		*fields[which] = (unsigned)seconds;
 	} while (*text != '\0');
 	return NULL;
@@ -167,12 +168,12 @@ read_proxy(const char *text, struct options *options)
 		start++;
 		end = strchr(start, ']');
 		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
-			return wrong("-c wants proxy[:port]: %s", text);
+			return wrong("-c needs proxy[:port]: %s", text);
 		port = end[1] == ':' ? end + 2 : NULL;
 	} else if (*text == '/') {
 		end = text + strlen(text);
 		if (end - text >= (ptrdiff_t)sizeof((struct sockaddr_un *)NULL)->sun_path)
-			return wrong("-c has too long a path: %s", text);
+			return wrong("-c has a path that is too long: %s", text);
 	} else {
 		end = strchr(text, ':');
 		if (end != NULL && strchr(end + 1, ':') == NULL)
@@ -182,7 +183,7 @@ read_proxy(const char *text, struct options *options)
 	}
 	length = (size_t)(end - start);
 	if (length == 0 || length >= sizeof options->proxy_host)
-		return wrong("-c wants proxy[:port]: %s", text);
+		return wrong("-c needs proxy[:port]: %s", text);
 	memcpy(options->proxy_host, start, length);
 	options->proxy_host[length] = '\0';
 	options->proxy_port = 1080;
@@ -197,17 +198,15 @@ static const char *
 read_sender(const char *text, size_t length, struct prefix *sender)
 {
 	char element[64] = "";
-	const char *problem = "is not an address";
+	const char *problem;
 
 	if (length == 0)
-		problem = "has an empty element";
-	if (length < sizeof element)
-		memcpy(element, text, length);
-	if (length > 0 && length < sizeof element)
-		problem = address_parse_prefix(element, sender);
-	if (problem == NULL)
-		return NULL;
-	return wrong("-P %s: %s", problem, length > 0 && length < sizeof element ? element : text);
+		return wrong("-P has an empty element: %s", text);
+	if (length >= sizeof element)
+		return wrong("-P is not an address: %s", text);
+	memcpy(element, text, length);
+	problem = address_parse_prefix(element, sender);
+	return problem != NULL ? wrong("-P %s: %s", problem, element) : NULL;
 }
 
 static const char *
@@ -234,7 +233,7 @@ static const char *
 read_family(int family, struct options *options)
 {
 	if (options->family != AF_UNSPEC && options->family != family)
-		return "-4 and -6 exclude each other";
+		return "-4 and -6 are mutually exclusive";
 	options->family = family;
 	return NULL;
 }
@@ -243,30 +242,29 @@ static const char *
 read_advertise(const char *text, struct address *advertise)
 {
 	if (address_parse(text, advertise) == -1 || advertise->family != AF_INET)
-		return wrong("-A wants an IPv4 address: %s", text);
+		return wrong("-A needs an IPv4 address: %s", text);
 	return NULL;
 }
 
 static const char *
-read_option(int letter, char *value, struct options *options)
+read_userid(const char *text, const char **userid)
+{
+	*userid = text;
+	return strlen(text) > SOCKS4_FIELD ? wrong("-u is longer than 255 bytes: %s", text) : NULL;
+}
+
+/* Reads an option that takes no value. */
+static const char *
+read_flag(int letter, struct options *options)
 {
 	switch (letter) {
 	case '4':
 		return read_family(AF_INET, options);
 	case '6':
 		return read_family(AF_INET6, options);
-	case 'a':
-		options->acl_path = value;
-		return NULL;
-	case 'A':
-		return read_advertise(value, &options->advertise);
-	case 'b':
-		return read_source(value, options->sources);
 	case 'B':
 		options->bind = true;
 		return NULL;
-	case 'c':
-		return read_proxy(value, options);
 	case 'F':
 		options->pass_descriptor = true;
 		return NULL;
@@ -279,47 +277,62 @@ read_option(int letter, char *value, struct options *options)
 	case 'I':
 		options->ident = RULE_IDENT_REQUIRE;
 		return NULL;
-	case 'l':
-		return read_log(value, &options->log);
 	case 'n':
 		options->no_names = true;
 		return NULL;
-	case 'o':
-		options->frozen_path = value;
-		return NULL;
-	case 'P':
-		return read_senders(value, options);
 	case 'q':
 		options->quiet = true;
 		return NULL;
-	case 'r':
-		return read_range(value, &options->port_low, &options->port_high);
 	case 't':
 		options->mode = MODE_TEST;
 		return NULL;
-	case 'u':
-		options->userid = value;
-		return strlen(value) > SOCKS4_FIELD
-		    ? wrong("-u is longer than 255 bytes: %s", value)
-		    : NULL;
 	case 'v':
 		options->verbose = true;
 		return NULL;
 	case 'V':
 		options->mode = MODE_VERSION;
 		return NULL;
+	default:
+		return wrong("no such option: -%c", optopt);
+	}
+}
+
+static const char *
+read_option(int letter, char *value, struct options *options)
+{
+	switch (letter) {
+	case 'a':
+		options->acl_path = value;
+		return NULL;
+	case 'A':
+		return read_advertise(value, &options->advertise);
+	case 'b':
+		return read_source(value, options->sources);
+	case 'c':
+		return read_proxy(value, options);
+	case 'l':
+		return read_log(value, &options->log);
+	case 'o':
+		options->frozen_path = value;
+		return NULL;
+	case 'P':
+		return read_senders(value, options);
+	case 'r':
+		return read_range(value, &options->port_low, &options->port_high);
+	case 'u':
+		return read_userid(value, &options->userid);
 	case 'w':
 		return read_limits(value, &options->limits);
 	case LONG_WORD:
 		return wrong("no such option: %s", value);
 	case ':':
-		return wrong("-%c wants a value", optopt);
+		return wrong("-%c needs a value", optopt);
 	default:
-		return wrong("no option -%c", optopt);
+		return read_flag(letter, options);
 	}
 }
 
-/* The host and port of the client: what no SOCKS4 request can carry is bad usage. */
+/* Checks the client's host and port: not every one fits into a SOCKS4 request. */
 static const char *
 check_destination(struct options *options)
 {
@@ -327,19 +340,19 @@ check_destination(struct options *options)
 	struct address address;
 
 	if (*host == '\0' || strlen(host) > SOCKS4_FIELD)
-		return "the host is an address or a name of 1 to 255 bytes";
+		return "the host must be an address or a name of 1 to 255 bytes";
 	if (options_port(port, options->bind ? 0 : 1, &options->port) == -1)
 		return wrong("no such port: %s", port);
 	if (options->no_names && strchr(host, ':') != NULL)
-		return wrong("SOCKS4 carries no IPv6 address, and -n forbids names: %s", host);
-	/* 0.0.0.x on the wire would announce a name. */
+		return wrong("SOCKS4 cannot carry an IPv6 address, and -n forbids names: %s", host);
+	/* 0.0.0.x announces a SOCKS4A name; only BIND may ask for 0.0.0.0 itself. */
 	if (address_parse(host, &address) == 0 && address.family == AF_INET &&
 	    memcmp(address.octets, "\0\0\0", 3) == 0 && (address.octets[3] != 0 || !options->bind))
 		return wrong("SOCKS4 cannot ask for: %s", host);
 	return NULL;
 }
 
-/* Options of the other use, and counts of operands. */
+/* Checks for options of another mode and for the number of operands. seen: the letters given. */
 static const char *
 check_use(const char *seen, struct options *options)
 {
@@ -347,33 +360,33 @@ check_use(const char *seen, struct options *options)
 	const char *letter = strpbrk(seen, foreign);
 
 	if (options->mode == MODE_TEST && strchr(seen, 'c') != NULL)
-		return "-c and -t exclude each other";
+		return "-c and -t are mutually exclusive";
 	if (letter != NULL)
-		return wrong("-%c is no option of the %s", *letter,
+		return wrong("-%c is not an option of the %s", *letter,
 		    options->mode == MODE_CLIENT ? "client" : "server");
 	if (options->mode == MODE_CLIENT && options->operand_count != 2)
-		return "-c wants a host and a port";
+		return "-c needs a host and a port";
 	if (options->mode == MODE_TEST && options->frozen_path != NULL &&
 	    options->operand_count != 0)
-		return "-o writes the whole list and wants no operands";
+		return "-o writes the whole list and takes no operands";
 	if (options->mode == MODE_TEST && options->operand_count != 0 &&
 	    options->operand_count != 5 &&
 	    (options->operand_count != 1 || strcmp(options->operands[0], "-") != 0))
-		return "-t wants no operands, or -, or command user source destination port";
+		return "-t takes no operands, or -, or command user source destination port";
 	if (options->mode != MODE_TEST && options->frozen_path != NULL)
-		return "-o goes with -t only";
+		return "-o needs -t";
 	if (options->mode == MODE_SERVER && options->operand_count != 0)
 		return wrong("unexpected operand: %s", options->operands[0]);
 	if (strchr(seen, 'b') != NULL && options->family != AF_UNSPEC &&
 	    options->sources[options->family == AF_INET6].family == AF_UNSPEC)
-		return "-b leaves no address of the only family allowed";
+		return "-b needs an address of the family that -4 or -6 selects";
 	if (*options->proxy_host == '/' && strpbrk(seen, "46b") != NULL)
-		return "-4, -6 and -b are not for a proxy on a Unix socket";
+		return "-4, -6 and -b do not apply to a proxy on a Unix socket";
 	return options->mode == MODE_CLIENT ? check_destination(options) : NULL;
 }
 
-/* The next option, as getopt(3) tells it, and its value. Of a long word, which getopt(3) would take
- * apart, there are two. */
+/* Returns the next option as getopt(3) does, and sets its value. A word that begins with -- is kept
+ * whole, since getopt(3) would read it as single letters. */
 static int
 next_option(int argc, char **argv, char **value)
 {
@@ -392,22 +405,20 @@ next_option(int argc, char **argv, char **value)
 const char *
 options_read(int argc, char **argv, struct options *options)
 {
-	static const struct limits usual = { 30, 15, 120, 120, 7440 };
-	char seen[64] = "";
+	char seen[sizeof LETTERS] = ""; /* each letter once */
 	size_t seen_count = 0;
 	const char *problem = NULL;
 	char *value;
 	int letter;
 
-	memset(options, 0, sizeof *options);
-	options->family = AF_UNSPEC;
-	options->ident = RULE_IDENT_OFF;
-	options->limits = usual;
+	*options = (struct options){
+		.family = AF_UNSPEC, .ident = RULE_IDENT_OFF, .limits = { 30, 15, 120, 120, 7440 }
+	};
 	opterr = 0;
 	while (options->mode < MODE_VERSION && problem == NULL &&
 	    (letter = next_option(argc, argv, &value)) != -1) {
 		problem = read_option(letter, value, options);
-		if (strchr(seen, letter) == NULL && seen_count + 1 < sizeof seen)
+		if (strchr(seen, letter) == NULL)
 			seen[seen_count++] = (char)letter;
 	}
 	if (problem != NULL || options->mode >= MODE_VERSION)

@@ -10,8 +10,7 @@
 #include "lib/log.h"
 #include "lib/rules.h"
 
-/* The only place where the version is written: what -V prints, and what make dist puts into the
- * name. */
+/* The only copy of the version: -V prints it, and make dist reads it from here. */
 #define OPTIONS_VERSION "socks4-stdio 1.1"
 
 #ifndef SYSCONFDIR
@@ -21,14 +20,14 @@
 
 enum options_mode { MODE_SERVER, MODE_CLIENT, MODE_TEST, MODE_VERSION, MODE_HELP };
 
-/* The limits of -w, seconds; 0: none. */
+/* The limits of -w in seconds; 0: no limit. */
 struct limits {
 	unsigned request, ident, connect, bind, idle;
 };
 
 struct options {
 	enum options_mode mode;
-	int family; /* of a name's addresses: AF_INET, AF_INET6 or AF_UNSPEC */
+	int family; /* -4, -6: AF_INET or AF_INET6; AF_UNSPEC: both */
 	const char *acl_path;
 	const char *frozen_path;   /* -o */
 	struct address advertise;  /* -A, AF_UNSPEC: none */
@@ -38,26 +37,28 @@ struct options {
 	enum rule_ident ident;
 	enum log_place log;
 	bool no_names;
-	struct prefix *senders; /* -P */
+	struct prefix *senders; /* -P; allocated, kept until exit */
 	size_t senders_count;
 	bool quiet, verbose;
-	unsigned port_low, port_high; /* -r; 0: any */
+	unsigned port_low, port_high; /* -r; both 0: any port */
 	const char *userid;	      /* -u; NULL: the login name */
 	struct limits limits;
 	char proxy_host[256];	   /* -c; begins with / if it is a Unix socket */
-	unsigned proxy_port, port; /* port: of the host that the client wants */
+	unsigned proxy_port, port; /* port: of the client's destination */
 	char **operands;
 	int operand_count;
 };
 
-/* The forms of the command line, and a line for each option. */
+/* The usage: the forms of the command line, and one line for each option. */
 extern const char options_synopsis[], options_help[];
 
-/* Reads the command line. NULL, or a message (static buffer) that says what is wrong; mode is set
- * as far as it was seen. Options end at the first operand. */
+/* Reads the command line up to the first operand; the result points into argv. Returns NULL, or a
+ * message (in a static buffer) that says what is wrong; options->mode then tells only what was read
+ * before the error. */
 const char *options_read(int argc, char **argv, struct options *options);
 
-/* Reads a port as a number from minimum up or a TCP service name. 0 or -1. */
+/* Reads a port: a number from minimum to 65535 or the name of a TCP service. Returns 0, or -1 if it
+ * is neither. */
 int options_port(const char *text, unsigned minimum, unsigned *port);
 
 #endif

@@ -21,32 +21,32 @@ bad_usage() {
 	local long
 	long=$(printf 'u%.0s' {1..256})
 	bad_usage '-Z' -Z
-	bad_usage '-a wants' -a
+	bad_usage '-a needs' -a
 	bad_usage '-4 and -6' -4 -6
-	bad_usage '-A wants' -A ::1
-	bad_usage '-A wants' -A nowhere
-	bad_usage '-b wants' -b localhost
+	bad_usage '-A needs' -A ::1
+	bad_usage '-A needs' -A nowhere
+	bad_usage '-b needs' -b localhost
 	bad_usage 'twice' -b 127.0.0.1 -b 127.0.0.2
-	bad_usage '-b leaves' -6 -b 127.0.0.1
-	bad_usage '-b leaves' -4 -b ::1
-	bad_usage '-l wants' -l file
+	bad_usage '-b needs an address of the family' -6 -b 127.0.0.1
+	bad_usage '-b needs an address of the family' -4 -b ::1
+	bad_usage '-l takes' -l file
 	bad_usage '-P' -P 10.0.0.1/8
 	bad_usage '-P has no valid prefix length: 10.0.0.0/33' -P 192.0.2.1,10.0.0.0/33
 	bad_usage '-P has a zone: leave it out, a prefix covers every interface: fe80::1%lo' -P fe80::1%lo
-	bad_usage '-r wants' -r 5-4
-	bad_usage '-r wants' -r 0-9
-	bad_usage '-r wants' -r 1-65536
-	bad_usage '-r wants' -r 00001024-1025
+	bad_usage '-r needs' -r 5-4
+	bad_usage '-r needs' -r 0-9
+	bad_usage '-r needs' -r 1-65536
+	bad_usage '-r needs' -r 00001024-1025
 	bad_usage '-P' -P "$long"
-	bad_usage '-w knows' -w lunch=1
-	bad_usage '-w knows' -w ''
-	bad_usage '-w wants' -w idle
-	bad_usage '-w wants' -w idle=
-	bad_usage '-w wants' -w idle=-1
-	bad_usage '-w wants' -w idle=+1
-	bad_usage '-w wants' -w idle=1x
-	bad_usage '-w wants' -w idle=x
-	bad_usage '-w wants' -w idle=1000000001
+	bad_usage '-w takes' -w lunch=1
+	bad_usage '-w takes' -w ''
+	bad_usage '-w needs' -w idle
+	bad_usage '-w needs' -w idle=
+	bad_usage '-w needs' -w idle=-1
+	bad_usage '-w needs' -w idle=+1
+	bad_usage '-w needs' -w idle=1x
+	bad_usage '-w needs' -w idle=x
+	bad_usage '-w needs' -w idle=1000000001
 	bad_usage 'operand' surplus
 	bad_usage 'of the server' -B
 	bad_usage 'of the server' -F
@@ -56,18 +56,18 @@ bad_usage() {
 	bad_usage 'host and a port' -c proxy host
 	bad_usage 'host and a port' -c proxy host 1 -4
 	bad_usage 'of the client' -t -c proxy
-	bad_usage 'exclude each other' -c proxy -t
+	bad_usage 'mutually exclusive' -c proxy -t
 	bad_usage '-u is longer' -c proxy -u "$long" host 1
 	bad_usage '1 to 255 bytes' -c proxy "$long" 1
-	bad_usage '-c wants' -c '[::1' host 1
-	bad_usage '-c wants' -c '[::1]1' host 1
-	bad_usage '-c wants' -c '' host 1
-	bad_usage '-c wants' -c "$long" host 1
+	bad_usage '-c needs' -c '[::1' host 1
+	bad_usage '-c needs' -c '[::1]1' host 1
+	bad_usage '-c needs' -c '' host 1
+	bad_usage '-c needs' -c "$long" host 1
 	bad_usage '-c has' -c proxy:0 host 1
-	bad_usage '-c has too long a path' -c "/$long" host 1
-	bad_usage '-c has too long a path' -c "/${long:0:107}" host 1
+	bad_usage '-c has a path that is too long' -c "/$long" host 1
+	bad_usage '-c has a path that is too long' -c "/${long:0:107}" host 1
 	for option in -4 -6 '-b127.0.0.1'; do
-		bad_usage 'not for a proxy on a Unix socket' -c /socket "$option" host 1
+		bad_usage 'do not apply to a proxy on a Unix socket' -c /socket "$option" host 1
 	done
 	bad_usage 'no operands' -t connect
 	bad_usage 'connect or bind' -t fly alice local host 1
@@ -117,8 +117,8 @@ bad_usage() {
 @test "a wrong long word is named whole" {
 	bad_usage 'no such option: --verbose' --verbose
 	bad_usage 'no such option: --help=all' -q --help=all
-	bad_usage 'no option -Z' -qZ
-	bad_usage 'no option --' -q-
+	bad_usage 'no such option: -Z' -qZ
+	bad_usage 'no such option: --' -q-
 	run -2 "$BIN" -t -a --help
 	[[ $output == *'--help: No such file'* ]]
 	bad_usage 'unexpected operand: --help' -- --help

@@ -123,7 +123,7 @@ dialogue() {
 
 @test "what SOCKS4 cannot ask for is bad usage" {
 	for destination in 'cannot ask for: 0.0.0.0|0.0.0.0 80' 'cannot ask for: 0.0.0.7|0.0.0.7 80' 'name of 1 to 255| 80' \
-		'no IPv6 address, and -n forbids names: 2001:db8::1|-n 2001:db8::1 80' 'no such port: 0|host 0' \
+		'cannot carry an IPv6 address, and -n forbids names: 2001:db8::1|-n 2001:db8::1 80' 'no such port: 0|host 0' \
 		'no such port: 70000|host 70000' 'no such port: nothing|host nothing'; do
 		IFS=' ' read -ra operands <<<"${destination#*|}"
 		[ "${#operands[@]}" -gt 1 ] || operands=('' 80)
