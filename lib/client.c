@@ -22,7 +22,7 @@
 
 enum { IN = 0, OUT = 1 };
 
-enum { LOST = 1 }; /* exit status; the others are 0 and the reply codes */
+enum { LOST = 1 }; /* exit status; the others are 0 and the refusal codes */
 
 struct client {
 	const struct options *options;
@@ -30,7 +30,7 @@ struct client {
 	struct socks4_request request;
 	int64_t start, deadline; /* the deadline covers dial, request and reply */
 	int remote;
-	struct endpoint proxy;	     /* the address of it that answered */
+	struct endpoint proxy;	     /* the proxy's address that answered */
 	struct endpoint destination; /* if the host is an IPv4 address */
 	char proxy_text[ADDRESS_TEXT + SOCKS4_FIELD];
 	char login[RESOLVE_LOGIN + 1];
@@ -50,7 +50,7 @@ resolve_problem(enum reason reason)
 	}
 }
 
-/* The USERID: -u, else the login name of the real uid, else none. */
+/* Sets the USERID: -u, else the login name of the real uid, else none. */
 static int
 find_userid(struct client *c)
 {
@@ -64,7 +64,7 @@ find_userid(struct client *c)
 	c->request.userid = c->record.userid = userid;
 	return reason != REASON_RESOLVE_TIMEOUT && !net_stopped()
 	    ? 0
-	    : log_failure(LOST, "login name: %s; -u gives one", resolve_problem(reason));
+	    : log_failure(LOST, "login name: %s; set the USERID with -u", resolve_problem(reason));
 }
 
 static void
@@ -76,7 +76,7 @@ ask_address(struct client *c, const struct address *address)
 	c->record.destination = &c->destination;
 }
 
-/* -n: no name goes over the wire, so the host must have an IPv4 address here. */
+/* -n sends no name, so the host must resolve to an IPv4 address here. */
 static int
 ask_resolved(struct client *c, const char *host)
 {
@@ -91,11 +91,11 @@ ask_resolved(struct client *c, const char *host)
 	query.family = AF_INET6;
 	if (reason == REASON_RESOLVE_FAILED && resolve_name(&query, &answer) == REASON_NONE)
 		return log_failure(LOST,
-		    "%s has only IPv6 addresses, which SOCKS4 does not carry; leave out -n", host);
+		    "%s has only IPv6 addresses, which SOCKS4 cannot carry; leave out -n", host);
 	return log_failure(LOST, "%s: %s", host, resolve_problem(reason));
 }
 
-/* SOCKS4 for an IPv4 address, SOCKS4A for all else, so that the proxy looks names up. */
+/* SOCKS4 for an IPv4 address; SOCKS4A for a name or an IPv6 address, which the proxy looks up. */
 static int
 make_request(struct client *c)
 {
@@ -155,10 +155,10 @@ dial_proxy(struct client *c)
 	struct dial_plan plan = { candidates, 0, c->options->sources, c->deadline, -1 };
 	size_t winner = 0;
 	int64_t start;
-	int error, status = *host != '/' ? find_proxy(c, candidates, &plan.count) : 0;
+	int error;
 
-	if (status != 0)
-		return status;
+	if (*host != '/' && find_proxy(c, candidates, &plan.count) != 0)
+		return LOST;
 	start = net_now();
 	if (*host == '/') {
 		strcpy(c->proxy_text, host);
@@ -168,8 +168,7 @@ dial_proxy(struct client *c)
 		c->remote = dial_race(&plan, &winner);
 		error = errno;
 		c->proxy = candidates[winner];
-		address_print_endpoint(
-		    &c->proxy, c->proxy_text); /* may ask for an interface's name */
+		address_print_endpoint(&c->proxy, c->proxy_text); /* may change errno */
 	}
 	if (c->remote == -1)
 		return log_failure(
@@ -185,12 +184,12 @@ send_request(struct client *c)
 	size_t length = socks4_encode_request(&c->request, bytes);
 
 	if (net_write(c->remote, bytes, length, c->deadline) == -1)
-		return log_failure(
-		    LOST, "proxy %s took no request: %s", c->proxy_text, strerror(errno));
+		return log_failure(LOST, "cannot send the request to proxy %s: %s", c->proxy_text,
+		    strerror(errno));
 	return 0;
 }
 
-/* Puts " (aa bb)": what came, for a person who looks for the fault. */
+/* Prints what came as " (aa bb)", or nothing if nothing came. Returns seen. */
 static const char *
 print_bytes(const unsigned char *bytes, size_t length, char seen[4 * SOCKS4_REPLY])
 {
@@ -214,8 +213,9 @@ judge_reply(const struct client *c, const unsigned char *bytes, const struct soc
 		    "proxy %s does not speak SOCKS4: its reply starts with %u%s", c->proxy_text,
 		    reply->version, print_bytes(bytes, SOCKS4_REPLY, seen));
 	if (reply->version != SOCKS4_REPLY_VERSION && c->options->verbose)
-		log_info("warning: the proxy's reply has version 4 instead of 0, as old servers "
-			 "send it");
+		log_info(
+		    "warning: the proxy's reply has version 4 instead of 0, as some old servers "
+		    "send it");
 	switch (reply->code) {
 	case SOCKS4_GRANTED:
 		return 0;
@@ -238,7 +238,7 @@ judge_reply(const struct client *c, const unsigned char *bytes, const struct soc
 	}
 }
 
-/* Reads exactly the reply: what follows it belongs to the application. */
+/* Reads the 8 bytes of a reply and no more: what follows belongs to the application. */
 static int
 read_reply(const struct client *c, int64_t deadline, struct socks4_reply *reply)
 {
@@ -266,7 +266,7 @@ read_reply(const struct client *c, int64_t deadline, struct socks4_reply *reply)
 	return judge_reply(c, bytes, reply);
 }
 
-/* Tells where the proxy listens; 0.0.0.0 means the address that it was reached at, if any. */
+/* Prints where the proxy listens. 0.0.0.0 stands for the address at which we reached the proxy. */
 static void
 tell_listening(const struct client *c, const struct socks4_reply *reply)
 {
@@ -279,9 +279,9 @@ tell_listening(const struct client *c, const struct socks4_reply *reply)
 		listening.address = c->proxy.address;
 	listening.port = reply->port;
 	text_put(&line, "listening on %s\n", address_print_endpoint(&listening, address));
-	/* One write: anyone who reads our stderr gets the line whole. */
+	/* One write(2), so that a reader of stderr gets the whole line at once. */
 	if (write(STDERR_FILENO, bytes, line.length) == -1)
-		log_error("socks4-stdio: cannot tell the listening address");
+		log_error("socks4-stdio: cannot print the listening address");
 }
 
 static int
@@ -304,7 +304,7 @@ handshake(struct client *c)
 	return status;
 }
 
-/* ssh's ProxyUseFdpass: the connection goes over the Unix socket on fd 1 (SCM_RIGHTS). */
+/* ssh's ProxyUseFdpass: sends the connection over the Unix socket on fd 1 (SCM_RIGHTS). */
 static int
 pass_descriptor(const struct client *c)
 {
@@ -314,16 +314,14 @@ pass_descriptor(const struct client *c)
 	} control;
 	char byte = 0;
 	struct iovec data = { &byte, 1 };
-	struct msghdr message;
+	struct msghdr message = { .msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control.room };
 	struct cmsghdr *header;
 	int flags = fcntl(c->remote, F_GETFL);
 
-	memset(&message, 0, sizeof message);
 	memset(&control, 0, sizeof control);
-	message.msg_iov = &data;
-	message.msg_iovlen = 1;
-	message.msg_control = &control;
-	message.msg_controllen = sizeof control.room;
 	header = CMSG_FIRSTHDR(&message);
 	header->cmsg_level = SOL_SOCKET;
 	header->cmsg_type = SCM_RIGHTS;
@@ -359,8 +357,8 @@ relay(struct client *c)
 	if (end == REASON_IDLE)
 		return log_failure(LOST, "nothing moved for %u seconds", c->options->limits.idle);
 	if (end == REASON_ERROR)
-		return log_failure(LOST, "a system call failed, and the session with it");
-	/* Not if it was our own user's side, which has gone. */
+		return log_failure(LOST, "a system call failed and ended the session");
+	/* Say nothing if our own user's side reset: nobody is left to read it. */
 	if (end == REASON_RESET && untold)
 		return log_failure(LOST, "connection reset");
 	return end == REASON_EOF ? 0 : LOST;
@@ -369,14 +367,13 @@ relay(struct client *c)
 int
 client_run(const struct options *options, struct standard_file *standard)
 {
-	struct client c = { .options = options, .standard = standard };
+	struct client c = { .options = options, .standard = standard, .remote = -1 };
 	int status;
 
 	log_start(options->log == LOG_TO_DEFAULT ? LOG_TO_STDERR : options->log,
 	    options->quiet || !options->verbose, options->verbose);
 	c.start = net_now();
 	c.deadline = net_deadline(options->limits.connect);
-	c.remote = -1;
 	c.record.ms_request = c.record.ms_ident = LOG_UNKNOWN;
 	c.record.ms_resolve = c.record.ms_connect = LOG_UNKNOWN;
 	status = handshake(&c);

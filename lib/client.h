@@ -6,9 +6,9 @@
 struct standard_file;
 struct options;
 
-/* Asks the proxy for a connection and relays it to stdin and stdout, or passes it on (-F). Returns
- * the exit status: 0; 1 = proxy unreachable, lost, not SOCKS4, or a limit passed;
- * 91, 92, 93 = the proxy's refusal. standard: fd 0 to 2. */
+/* Asks the proxy for a connection and relays it to fd 0 and 1, or passes it over fd 1 (-F). Returns
+ * the exit status: 0; 1 if the proxy is unreachable, lost, not SOCKS4, or a limit passed; or 91,
+ * 92, 93 as the proxy refused. standard: fd 0 to 2. */
 int client_run(const struct options *options, struct standard_file *standard);
 
 #endif

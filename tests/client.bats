@@ -182,7 +182,7 @@ dialogue() {
 		status=0
 		timeout $((5 * SLOW)) "$BIN" -w connect=1 -c 127.0.0.1 192.0.2.1 80 </dev/null 2>"$SCRATCH/err" || status=$?
 		[ "$status" = 1 ]
-		grep -qx 'socks4-stdio: login name: looking it up took too long; -u gives one' "$SCRATCH/err"
+		grep -qx 'socks4-stdio: login name: looking it up took too long; set the USERID with -u' "$SCRATCH/err"
 		start client "$BIN" -w connect=0 -c 127.0.0.1 192.0.2.1 80
 		wait_for pgrep -P "${PIDS[client]}"
 		kill "${PIDS[client]}"
@@ -288,7 +288,7 @@ on_unix() {
 		port_of logd
 		"$TOOLS/peer" -2 /dev/full 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
 			2:send '\0\x5a\0\0\0\0\0\0' 2:close expect-eof shutdown -- "$BIN" -l syslog -c 127.0.0.1:@2 -B -u '' 192.0.2.1 21
-		wait_for grep -q 'socks4-stdio: cannot tell the listening address$' "$SCRATCH/syslog"
+		wait_for grep -q 'socks4-stdio: cannot print the listening address$' "$SCRATCH/syslog"
 		stop_all
 	END
 	lab bash "$SCRATCH/scene"
