@@ -10,7 +10,7 @@
 #include "lib/bind.h"
 #include "lib/net.h"
 
-/* Whether another port may do: this one is in use, or not for this user (EPERM: systemd's
+/* True if another port may work: this one is in use, or forbidden to us (EPERM: systemd's
  * SocketBindDeny). */
 static bool
 is_ports_fault(int error)
@@ -18,7 +18,6 @@ is_ports_fault(int error)
 	return error == EADDRINUSE || error == EACCES || error == EPERM;
 }
 
-/* One try of bind_listen(). */
 static int
 listen_on(const struct address *address, unsigned port)
 {
@@ -26,7 +25,7 @@ listen_on(const struct address *address, unsigned port)
 
 	if (fd == -1)
 		return -1;
-	/* A port of a small range must not rest in TIME_WAIT after each use. */
+	/* A small range would soon be used up if each port stayed in TIME_WAIT. */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
 	if (net_bind(fd, address, port) == -1 || listen(fd, 1) == -1)
 		return net_give_up(fd);
@@ -36,7 +35,7 @@ listen_on(const struct address *address, unsigned port)
 int
 bind_listen(const struct address *address, unsigned low, unsigned high, struct endpoint *local)
 {
-	unsigned count = low == 0 ? 16 : high - low + 1; /* of any port: so many tries */
+	unsigned count = low == 0 ? 16 : high - low + 1; /* tries for any port */
 	struct timespec now;
 	unsigned i, start;
 	int fd = -1;
@@ -52,7 +51,7 @@ bind_listen(const struct address *address, unsigned low, unsigned high, struct e
 	return fd;
 }
 
-/* Why accept(2) has no connection for us, but may have the next one. */
+/* True if accept(2) failed because of this caller: the next one may succeed. */
 static bool
 is_callers_fault(int error)
 {
@@ -81,14 +80,14 @@ accept_from(int listener, struct endpoint *caller)
 	if (net_set_flags(fd) == -1)
 		return net_give_up(fd);
 	if (length == 0 || address_from_socket(&storage, caller) == -1) {
-		errno = ECONNABORTED; /* some systems tell so of a caller that has gone */
+		errno = ECONNABORTED; /* how some systems report a caller that has gone */
 		return net_give_up(fd);
 	}
 	net_tune(fd);
 	return fd;
 }
 
-/* Reads what the client sends while we wait. False once it has left: there is no half-close
+/* Reads what the client sends while we wait. Returns false if it has left: it cannot half-close
  * before the second reply. */
 static bool
 client_stays(struct bind_client *client, short events, int64_t deadline)
@@ -109,18 +108,14 @@ enum reason
 bind_await(
     int listener, struct bind_client *client, int64_t deadline, int *fd, struct endpoint *caller)
 {
-	struct pollfd waiting[3];
+	/* The third fd may be a pipe that nobody reads any more. */
+	struct pollfd waiting[3] = { { .fd = listener, .events = POLLIN }, { .fd = client->in },
+		{ .fd = client->out } };
 	int count;
 
 	for (;;) {
-		waiting[0].fd = listener;
-		waiting[0].events = POLLIN;
-		waiting[1].fd = client->in;
 		waiting[1].events =
 		    (short)(net_early_end() | (client->length < client->size ? POLLIN : 0));
-		waiting[2].fd = client->out; /* a pipe that nobody reads any more */
-		waiting[2].events = 0;
-		waiting[0].revents = waiting[1].revents = waiting[2].revents = 0;
 		if (net_stopped())
 			return REASON_SYSTEM;
 		count = poll(waiting, 3, net_timeout(deadline));
@@ -139,7 +134,7 @@ bind_await(
 		*fd = accept_from(listener, caller);
 		if (*fd != -1)
 			return REASON_NONE;
-		/* The caller stays in the queue, and poll(2) ready. */
+		/* Then the caller would stay in the queue, and poll(2) return at once. */
 		if (errno != ECONNABORTED)
 			return REASON_SYSTEM;
 	}

@@ -14,12 +14,12 @@
 #include "lib/net.h"
 
 enum {
-	RETRY = 20,	       /* milliseconds between calls to a full backlog */
-	HEAD_START = 250,      /* RFC 8305 section 5: Connection Attempt Delay */
-	FIRST_EPHEMERAL = 1024 /* no system gives out a lower port by itself */
+	RETRY = 20,	       /* milliseconds between attempts while a backlog is full */
+	HEAD_START = 250,      /* milliseconds; RFC 8305 section 5: Connection Attempt Delay */
+	FIRST_EPHEMERAL = 1024 /* no system assigns a lower port by itself */
 };
 
-/* The attempts of one dial_race(). */
+/* The state of one dial_race(). */
 struct race {
 	const struct dial_plan *plan;
 	size_t order[DIAL_MOST];
@@ -28,11 +28,11 @@ struct race {
 	struct pollfd polled[1 + DIAL_MOST]; /* the watched client comes first */
 	size_t live;
 	int64_t next_start;
-	size_t last; /* the candidate that failed last, and why */
-	int error;
+	size_t last; /* candidate of the attempt that was started or decided last */
+	int error;   /* why the last failure failed */
 };
 
-/* A connect to one's own free port can meet itself (simultaneous open): nobody is there. */
+/* connect(2) to a free port of this host can reach itself (simultaneous open): nobody is there. */
 static bool
 is_self(int fd, const struct endpoint *to)
 {
@@ -48,9 +48,10 @@ source_for(const struct address *sources, int family)
 	return &sources[family == AF_INET6];
 }
 
-/* Starts a connection. Its fd, with *stands if it is connected at once; or -1 with errno. */
+/* Starts a connection. Returns its fd and sets *connected, true if it succeeded at once; or -1 with
+ * errno. */
 static int
-begin(const struct endpoint *to, const struct address *source, bool *stands)
+begin(const struct endpoint *to, const struct address *source, bool *connected)
 {
 	struct sockaddr_storage storage;
 	socklen_t length = (socklen_t)address_to_socket(to, &storage);
@@ -61,23 +62,23 @@ begin(const struct endpoint *to, const struct address *source, bool *stands)
 	net_tune(fd);
 	if (source->family != AF_UNSPEC) {
 #ifdef IP_BIND_ADDRESS_NO_PORT
-		/* Let connect() choose the port, which then need not be free towards all. */
+		/* connect(2) then picks a port that need only be free for this destination. */
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
 #endif
 		if (net_bind(fd, source, 0) == -1)
 			return net_give_up(fd);
 	}
-	*stands = connect(fd, (struct sockaddr *)&storage, length) == 0;
-	if (!*stands && errno != EINPROGRESS && errno != EINTR)
+	*connected = connect(fd, (struct sockaddr *)&storage, length) == 0;
+	if (!*connected && errno != EINPROGRESS && errno != EINTR)
 		return net_give_up(fd);
-	if (*stands && is_self(fd, to)) {
+	if (*connected && is_self(fd, to)) {
 		errno = ECONNREFUSED;
 		return net_give_up(fd);
 	}
 	return fd;
 }
 
-/* How a connection came out that poll(2) called ready: 0 or an error number. */
+/* The result of a connection that poll(2) reported: 0 or an error number. */
 static int
 outcome(int fd, const struct endpoint *to)
 {
@@ -97,8 +98,8 @@ next_of(const struct endpoint *candidates, size_t count, size_t from, int family
 	return from;
 }
 
-/* RFC 8305 section 4: the families take turns, the first candidate's begins. With a source for
- * one family only, the other is not used. */
+/* RFC 8305 section 4: the families take turns, that of the first candidate first. A family without
+ * a source is not used if the other has one. */
 static void
 set_order(struct race *race)
 {
@@ -125,19 +126,19 @@ set_order(struct race *race)
 	}
 }
 
-/* Starts the next attempt. Its fd if it is there at once, else -1. */
+/* Starts the next attempt. Returns its fd if it succeeded at once, else -1. */
 static int
 start_next(struct race *race)
 {
 	size_t candidate = race->order[race->next++];
 	const struct endpoint *to = &race->plan->candidates[candidate];
-	bool stands = false;
-	int fd = begin(to, source_for(race->plan->sources, to->address.family), &stands);
+	bool connected = false;
+	int fd = begin(to, source_for(race->plan->sources, to->address.family), &connected);
 
 	race->last = candidate;
 	if (fd == -1)
 		race->error = errno;
-	if (fd == -1 || stands)
+	if (fd == -1 || connected)
 		return fd;
 	race->running[race->live++] = candidate;
 	race->polled[race->live] = (struct pollfd){ .fd = fd, .events = POLLOUT };
@@ -145,8 +146,8 @@ start_next(struct race *race)
 	return -1;
 }
 
-/* Takes what poll(2) called ready. The fd of the first that stands, taken out of the race, else
- * -1; those that failed are closed and taken out. */
+/* Takes the attempts that poll(2) reported out of the race and closes those that failed. Returns
+ * the fd of the first that succeeded, or -1. */
 static int
 settle(struct race *race)
 {
@@ -167,7 +168,7 @@ settle(struct race *race)
 		if (error == 0)
 			return fd;
 		race->error = error;
-		race->next_start = 0; /* after a failure the next one starts at once */
+		race->next_start = 0; /* a failure starts the next attempt at once */
 		close(fd);
 	}
 	return -1;
@@ -179,7 +180,7 @@ is_due(const struct race *race)
 	return race->next < race->total && (race->live == 0 || net_now() >= race->next_start);
 }
 
-/* Waits for news of an attempt, or for the next one to be due. 0, or -1 with errno. */
+/* Waits until an attempt is decided or the next one is due. Returns 0, or -1 with errno. */
 static int
 wait_for_news(struct race *race)
 {
@@ -202,7 +203,7 @@ wait_for_news(struct race *race)
 	return 0;
 }
 
-/* Runs until an attempt succeeds (its fd), or -1 with errno. */
+/* Returns the fd of the attempt that succeeds first, or -1 with errno. */
 static int
 run(struct race *race)
 {
@@ -232,7 +233,7 @@ dial_race(const struct dial_plan *plan, size_t *winner)
 	struct race race = { .plan = plan };
 	int fd;
 
-	race.error = ENETUNREACH; /* if no candidate may be tried */
+	race.error = ENETUNREACH; /* in case no candidate can be tried */
 	race.polled[0].fd = plan->watch;
 	set_order(&race);
 	fd = run(&race);
@@ -253,7 +254,7 @@ dial_unix(const char *path, int64_t deadline)
 	net_tune(fd);
 	strcpy(address.sun_path, path);
 	while (connect(fd, (struct sockaddr *)&address, sizeof address) == -1) {
-		/* Linux tells so of a full backlog, and poll(2) not when there is room again. */
+		/* Linux: the backlog is full, and poll(2) does not tell when it has room again. */
 		if (errno != EAGAIN)
 			return net_give_up(fd);
 		if (net_stopped() || net_timeout(deadline) == 0) {

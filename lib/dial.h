@@ -1,4 +1,4 @@
-/* The first of many addresses that answers (RFC 8305). */
+/* Connects to the first of several addresses that answers (RFC 8305). */
 
 #ifndef DIAL_H
 #define DIAL_H
@@ -16,18 +16,19 @@ struct dial_plan {
 	size_t count;
 	const struct address *sources; /* local addresses: [0] IPv4, [1] IPv6; AF_UNSPEC: any */
 	int64_t deadline;
-	int watch; /* the socket of a client whose reset or full close ends it, or -1 */
+	int watch; /* a client's socket, whose reset or full close ends the race; or -1 */
 };
 
-/* A TCP connection to the first of the candidates that answers, raced as RFC 8305 does: families
- * alternate, 250 ms apart or at once after a failure. Returns a non-blocking close-on-exec fd that
- * the caller owns, with *winner the candidate's index; or -1 with errno of the last attempt,
- * ETIMEDOUT at the deadline (then *winner names the candidate that failed last), ECANCELED if the
- * watched client left, EINTR after net_stop(). */
+/* Connects by TCP to the first candidate that answers, raced as in RFC 8305: families alternate,
+ * attempts start 250 ms apart or at once after a failure. Returns a non-blocking close-on-exec fd,
+ * which the caller owns; or -1 with errno: the last attempt's, ETIMEDOUT at the deadline, ECANCELED
+ * if the watched client left, EINTR after net_stop(). *winner is the index of the candidate that
+ * answered, else of the one that failed last. */
 int dial_race(const struct dial_plan *plan, size_t *winner);
 
-/* A connection to the Unix socket of that path, which must fit into struct sockaddr_un. A full
- * backlog is waited for. Returns as dial_race(). */
+/* Connects to the Unix socket at path, which must fit into struct sockaddr_un, and waits while its
+ * backlog is full. Returns an fd as dial_race() does, or -1 with errno: ETIMEDOUT at the deadline
+ * or after net_stop(). */
 int dial_unix(const char *path, int64_t deadline);
 
 #endif
