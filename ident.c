@@ -1,5 +1,4 @@
-/* struct ucred is Linux's own. */
-#define _GNU_SOURCE
+#define _GNU_SOURCE /* struct ucred */
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -23,7 +22,7 @@ enum { IDENT_PORT = 113 };
 
 /* ---- the reply, RFC 1413 section 4 and the formal grammar in section 6 ---- */
 
-/* What of the line has not been read yet. */
+/* The part of the line that has not been read yet. */
 struct rest {
 	const char *at, *end;
 };
@@ -45,7 +44,7 @@ take(struct rest *rest, char separator)
 	return true;
 }
 
-/* True if this port comes next, in at most five digits. */
+/* Reads a port of at most five digits. Returns true if it is the expected one. */
 static bool
 take_port(struct rest *rest, unsigned port)
 {
@@ -61,8 +60,8 @@ take_port(struct rest *rest, unsigned port)
 	return digits > 0 && value == port;
 }
 
-/* What stands before the next colon, or the next comma too, without blanks around it. The
- * separator stays. False if that is nothing, or no separator follows. */
+/* Reads up to the next colon (or comma, if comma_ends), which it leaves, and strips blanks around
+ * the token. Returns false if the token is empty or no separator follows. */
 static bool
 take_token(struct rest *rest, bool comma_ends, struct rest *token)
 {
@@ -84,8 +83,8 @@ is_word(const struct rest *token, const char *word)
 	return length == strlen(word) && strncasecmp(token->at, word, length) == 0;
 }
 
-/* The part of a USERID reply before the user: "UNIX", or "UNIX, US-ASCII". The string that
- * follows OTHER is no user's name (section 5.1, opsys). */
+/* Reads the part of a USERID reply before the user: "UNIX", or "UNIX, US-ASCII". Returns false for
+ * OTHER, too: what follows it is not a user name (section 5.1, opsys). */
 static bool
 take_system(struct rest *rest)
 {
@@ -109,7 +108,7 @@ ident_parse_reply(const char *line, size_t length, unsigned port_there, unsigned
 	if (!take_port(&rest, port_there) || !take(&rest, ',') || !take_port(&rest, port_here) ||
 	    !take(&rest, ':'))
 		return -1;
-	/* The other reply type is ERROR, and every error means: nobody to be named. */
+	/* The only other reply type is ERROR: no identity. */
 	if (!take_token(&rest, false, &type) || !is_word(&type, "USERID") || !take(&rest, ':'))
 		return -1;
 	if (!take_system(&rest) || !take(&rest, ':'))
@@ -118,15 +117,15 @@ ident_parse_reply(const char *line, size_t length, unsigned port_there, unsigned
 	length = (size_t)(rest.end - rest.at);
 	if (length == 0 || length > IDENT_USER)
 		return -1;
-	memcpy(user, rest.at, length); /* blanks at its end belong to the user */
+	memcpy(user, rest.at, length); /* trailing blanks are part of it */
 	user[length] = '\0';
 	return 0;
 }
 
 /* ---- the query ---- */
 
-/* Reads up to LF; a CR before it is dropped. The line's length, or -1: too long, ended before,
- * or not all there by the deadline. */
+/* Reads a line. Returns its length without LF or CR LF, or -1 if it is too long, cut short or not
+ * complete by the deadline. */
 static ssize_t
 read_line(int fd, char *line, size_t size, int64_t deadline)
 {
@@ -145,7 +144,7 @@ read_line(int fd, char *line, size_t size, int64_t deadline)
 				end--;
 			return end - line;
 		}
-		/* net_read() looks at the clock only when it has to wait. */
+		/* net_read() checks the deadline only when it has to wait. */
 		if (net_now() >= deadline)
 			return -1;
 	}
@@ -179,12 +178,12 @@ ident_query(const struct endpoint *source, const struct endpoint *here, int64_t 
 	int fd, result;
 
 	user[0] = '\0';
-	/* Only a PROXY header can say so. Unspecified addresses would have us ask ourselves, or
-	 * from an address that the client never saw. */
+	/* Only a PROXY header can name such addresses. We would ask ourselves, or ask from an
+	 * address that the client never saw. */
 	if (source->address.family != here->address.family ||
 	    address_is_unspecified(&source->address) || address_is_unspecified(&here->address))
 		return -1;
-	/* identd looks the connection up by both its ends, so ours has to be the one it saw. */
+	/* identd finds a connection by both addresses, so ask from the one the client reached. */
 	sources[here->address.family == AF_INET6] = here->address;
 	fd = dial_race(&plan, &winner);
 	if (fd == -1)
@@ -229,7 +228,7 @@ peer_uid(int fd, uid_t *uid)
 }
 #endif
 
-/* Linux shows all users that a user namespace does not know as one, who has a name. */
+/* In a user namespace Linux maps every unknown uid to one uid, which has a name of its own. */
 static bool
 is_ambiguous(uid_t uid)
 {
@@ -239,7 +238,7 @@ is_ambiguous(uid_t uid)
 	int fd;
 	ssize_t length;
 
-	if (uid != 65534) /* /proc/sys/kernel/overflowuid, which nobody changes */
+	if (uid != 65534) /* the default of /proc/sys/kernel/overflowuid */
 		return false;
 	fd = open("/proc/self/uid_map", O_RDONLY);
 	if (fd == -1)

@@ -1,4 +1,4 @@
-/* Who is behind fd 0: RFC 1413, peer credentials, login name. */
+/* Who the client is: RFC 1413, peer credentials, login name. */
 
 #ifndef IDENT_H
 #define IDENT_H
@@ -10,22 +10,24 @@ struct endpoint;
 struct standard_file;
 
 enum {
-	IDENT_LINE = 1000, /* RFC 1413 section 5: longest reply line, without its end */
-	IDENT_USER = 512   /* longest user identifier, octets */
+	IDENT_LINE = 1000, /* longest reply line without CR LF (RFC 1413 section 5) */
+	IDENT_USER = 512   /* longest user identifier in octets */
 };
 
-/* Parses a reply line without its line end. The user as a NUL-terminated string, or -1 with user
- * empty if it names none: ERROR, OTHER, another port pair, malformed, over-long. Pure. */
+/* Parses a reply line without its line end (RFC 1413 section 6). Returns 0 with user
+ * NUL-terminated, or -1 with user empty if the reply is ERROR, OTHER, for another port pair,
+ * malformed or too long. Pure. */
 int ident_parse_reply(const char *line, size_t length, unsigned port_there, unsigned port_here,
     char user[IDENT_USER + 1]);
 
-/* Asks the identd of source.address (port 113) from here.address who owns the connection from
- * source to here. 0 with user, or -1: none was obtained within the deadline (never later). */
+/* Asks identd (port 113) on source's host, from here's address, who owns the connection from source
+ * to here. Returns 0 with user, or -1 with user empty if no identity was obtained by the deadline.
+ */
 int ident_query(const struct endpoint *source, const struct endpoint *here, int64_t deadline,
     char user[IDENT_USER + 1]);
 
-/* The login name behind a local client's file: of the peer's uid for a socket, which is a Unix one
- * then, else of our real uid. 0, or -1 if there is none, or none within the deadline. */
+/* Looks up the login name of a local client: on a Unix socket of the peer's uid, else of our real
+ * uid. Returns 0 with user, or -1 with user empty if there is none or none by the deadline. */
 int ident_local(const struct standard_file *file, int64_t deadline, char user[IDENT_USER + 1]);
 
 #endif

@@ -50,7 +50,7 @@ standard_look(int fd)
 bool
 standard_same(const struct standard_file *a, const struct standard_file *b)
 {
-	/* Some systems number neither sockets nor pipes. */
+	/* Some systems give sockets and pipes no inode number. */
 	return a->open && b->open && a->socket == b->socket && a->device == b->device &&
 	    a->inode == b->inode;
 }
@@ -67,7 +67,7 @@ standard_silence_errors(struct standard_file *errors)
 {
 	int ends[2], null = open("/dev/null", O_RDWR);
 
-	if (null == -1 && pipe(ends) == 0) { /* in a chroot(2), say; nobody reads that one either */
+	if (null == -1 && pipe(ends) == 0) { /* in a chroot(2), say */
 		close(ends[0]);
 		null = ends[1];
 	}
@@ -85,21 +85,21 @@ standard_silence_errors(struct standard_file *errors)
 enum standard_peer
 standard_peer(const struct standard_file *file, struct endpoint *peer)
 {
-	/* A peer without a name may set none. */
+	/* getpeername(2) may leave it alone if the peer has no name. */
 	struct sockaddr_storage storage = { .ss_family = AF_UNSPEC };
 	socklen_t length = sizeof(int);
 	int value = 0;
 
 	if (!file->socket)
 		return PEER_LOCAL;
-	/* Packets end nowhere and may be cut. */
+	/* Datagrams have no end of input, and may be truncated. */
 	if (!file->tcp &&
 	    (getsockopt(file->fd, SOL_SOCKET, SO_TYPE, &value, &length) == -1 ||
 		value != SOCK_STREAM))
 		return PEER_UNKNOWN;
 	length = sizeof storage;
 	if (getpeername(file->fd, (struct sockaddr *)&storage, &length) == -1) {
-		/* A connection that has been reset has no peer any more, but still its error. */
+		/* After a reset there is no peer any more, but the error is still there. */
 		length = sizeof value;
 		value = 0;
 		getsockopt(file->fd, SOL_SOCKET, SO_ERROR, &value, &length);
@@ -145,7 +145,7 @@ standard_close_others(void)
 
 #ifdef SYS_close_range
 	if (syscall(SYS_close_range, (unsigned)FIRST, ~0U, 0U) == 0)
-		return; /* Linux before 5.9 lacks it, and a container's filter may refuse it */
+		return; /* fails before Linux 5.9 and under some containers' filters */
 #endif
 	if (close_named("/proc/self/fd") || close_named("/dev/fd"))
 		return;
@@ -163,7 +163,7 @@ enum { ENDING = sizeof ending / sizeof *ending, STOPPING = sizeof stopping / siz
 
 static pid_t self;
 
-/* Of fd 0 and 1: the file status flags to restore, -1 for none; whether they are changed now. */
+/* For fd 0 and 1: the file status flags to restore, or -1; whether they are changed now. */
 static volatile sig_atomic_t flags[2] = { -1, -1 }, changed[2];
 
 static void
@@ -173,8 +173,8 @@ change(int fd)
 		(void)fcntl(fd, F_SETFL, flags[fd] | O_NONBLOCK);
 }
 
-/* Stops as the signal would have, with the flags that others expect. By SIGSTOP, since the sandbox
- * lets no other signal be sent. */
+/* Restores the flags that others expect, then stops as the signal would have. By SIGSTOP, since the
+ * sandbox allows no other signal. */
 static void
 stop(int number)
 {
@@ -190,7 +190,7 @@ stop(int number)
 	errno = error;
 }
 
-/* What nohup(1), or a shell for its background, has us ignore stays so. */
+/* Handles a signal, but leaves it ignored if nohup(1) or a shell's & had it ignored. */
 static void
 handle(int number, const struct sigaction *action, bool even_ignored)
 {
@@ -213,8 +213,7 @@ standard_catch_signals(void)
 	for (size_t i = 0; i < ENDING; i++)
 		handle(ending[i], &action,
 		    ending[i] != SIGHUP && ending[i] != SIGINT && ending[i] != SIGQUIT);
-	action.sa_handler =
-	    SIG_IGN; /* inetd hands SIGPIPE back to its default; a write tells it better */
+	action.sa_handler = SIG_IGN; /* inetd sets SIGPIPE to its default; EPIPE will do */
 	sigaction(SIGPIPE, &action, NULL);
 }
 
@@ -223,8 +222,8 @@ catch_stops(void)
 {
 	struct sigaction action = { .sa_handler = stop, .sa_flags = SA_RESTART };
 
-	/* Nobody could continue the group of a session's leader: the system does not stop it by
-	 * these signals, but would by SIGSTOP. */
+	/* No shell could continue a session leader's group. The system does not let these signals
+	 * stop it, but SIGSTOP would. */
 	if (getsid(0) == getpgrp())
 		return;
 	self = getpid();
@@ -263,7 +262,7 @@ standard_prepare(struct standard_file *in, struct standard_file *out)
 void
 standard_unblock(const struct standard_file *in, const struct standard_file *out)
 {
-	/* Both first: they may be one open file. */
+	/* Read both before changing either: they may be the same open file. */
 	flags[IN] = in->socket ? -1 : fcntl(IN, F_GETFL);
 	flags[OUT] = out->socket ? -1 : fcntl(OUT, F_GETFL);
 	for (int fd = IN; fd <= OUT; fd++) {
@@ -277,7 +276,7 @@ standard_restore(int fd)
 {
 	if (flags[fd] == -1)
 		return;
-	changed[fd] = false; /* a stop from here on changes nothing */
+	changed[fd] = false; /* so that a stop cannot set O_NONBLOCK again */
 	(void)fcntl(fd, F_SETFL, flags[fd]);
 	flags[fd] = -1;
 	change(fd == IN ? OUT : IN);

@@ -1,4 +1,4 @@
-/* What a launcher left us: fd 0, 1 and 2, and the signals. */
+/* What the launcher handed over: fd 0, 1 and 2, and signal handling. */
 
 #ifndef STANDARD_H
 #define STANDARD_H
@@ -8,50 +8,54 @@
 
 struct endpoint;
 
-/* What is behind a descriptor, found out once. */
+/* What a descriptor refers to, found out once. */
 struct standard_file {
 	int fd;
 	bool open;
 	bool socket;
 	bool tcp;     /* valid after standard_prepare() */
-	bool growing; /* a regular file that is open for writing */
+	bool growing; /* a regular file open for writing */
 	dev_t device;
 	ino_t inode;
 };
 
+/* Looks at fd. If it is closed, all but fd is zero. */
 struct standard_file standard_look(int fd);
 
-/* True if both descriptors are the same open file (a dup or an inherited twin). */
+/* True if both descriptors are open on the same file, for instance after dup(2). */
 bool standard_same(const struct standard_file *a, const struct standard_file *b);
 
-/* True if fd 2 is the same file as fd 0 or 1. standard: all three. */
+/* True if fd 2 is the same file as fd 0 or 1. standard: fd 0 to 2. */
 bool standard_errors_shared(const struct standard_file *standard);
 
-/* Closes every descriptor above 2 that a launcher left open. If the system can neither do that nor
- * say which there are: those below 256. */
+/* Closes every descriptor above 2 that the launcher left open; only those below 256 if the system
+ * can neither close them all nor list them. */
 void standard_close_others(void);
 
-/* Puts /dev/null on fd 2. 0 or -1. */
+/* Makes fd 2 /dev/null, or a pipe that nobody reads if there is none. Returns 0 and updates errors,
+ * or -1. */
 int standard_silence_errors(struct standard_file *errors);
 
-/* Gets what is on fd 0 and 1 ready to be relayed: the options of net_tune() on sockets; sets tcp.
- * If either is no socket, signals that stop the process are caught from here on. */
+/* Prepares fd 0 and 1 for the relay: calls net_tune() on sockets and sets tcp. If either is not a
+ * socket, also catches the signals that stop the process. */
 void standard_prepare(struct standard_file *in, struct standard_file *out);
 
-/* Where the peer of a prepared file is. PEER_LOCAL: a Unix socket, or no socket; PEER_GONE: it has
- * reset already. */
+/* Finds the peer of a prepared file; sets *peer for PEER_TCP only. PEER_LOCAL: a Unix socket, or
+ * not a socket; PEER_GONE: it has already reset; PEER_UNKNOWN: cannot be told. */
 enum standard_peer { PEER_TCP, PEER_LOCAL, PEER_GONE, PEER_UNKNOWN };
 enum standard_peer standard_peer(const struct standard_file *file, struct endpoint *peer);
 
-/* Makes what is no socket on fd 0 and 1 non-blocking. Its file status flags are shared with others:
- * standard_restore() gives them back, before fd is closed, and so does a stop while it lasts. */
+/* Makes fd 0 and 1 non-blocking unless they are sockets. Other processes share their file status
+ * flags, so they are restored by standard_restore(), called before fd is closed, and for as long as
+ * the process is stopped. */
 void standard_unblock(const struct standard_file *in, const struct standard_file *out);
 void standard_restore(int fd);
 
-/* From here on every signal that could end the process calls net_stop(), and SIGPIPE is ignored. */
+/* Makes every signal that could end the process call net_stop(), and ignores SIGPIPE. SIGHUP,
+ * SIGINT and SIGQUIT stay ignored if they were. */
 void standard_catch_signals(void);
 
-/* Gives a child the default for every signal that we catch. */
+/* In a child: sets every signal that we catch back to its default. */
 void standard_forget_signals(void);
 
 #endif
