@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* SOCK_NONBLOCK, IP_BIND_ADDRESS_NO_PORT, POLLRDHUP, if there are such */
+#define _GNU_SOURCE /* SOCK_NONBLOCK, POLLRDHUP */
 
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -18,21 +18,21 @@
 #include "lib/net.h"
 
 #ifndef MSG_DONTWAIT
-#define MSG_DONTWAIT 0 /* then what is blocking may block: poll(2) comes first all the same */
+#define MSG_DONTWAIT 0 /* then poll(2) comes first, and a blocking fd may block */
 #endif
 #ifndef PIPE_BUF
 #define PIPE_BUF _POSIX_PIPE_BUF
 #endif
 
 static volatile sig_atomic_t stopped, interrupting;
-static struct itimerval launchers; /* an alarm that was set before ours */
+static struct itimerval launchers; /* the timer that was set before ours */
 
 bool
 net_tune(int fd)
 {
 	const int on = 1;
 
-	/* Not TCP's alone: Unix sockets have urgent data too, on Linux since 5.15. */
+	/* On any socket: since Linux 5.15, Unix sockets have urgent data too. */
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1)
 		return false;
@@ -80,7 +80,7 @@ void
 net_interrupt(int64_t deadline)
 {
 	int left = net_timeout(deadline) > 0 ? net_timeout(deadline) : 1;
-	/* Again and again, since it may fire before the call that it is for. */
+	/* Repeats, since it may fire before the call that it is to interrupt. */
 	struct itimerval timer = { { 0, 10000 }, { left / 1000, left % 1000 * 1000 } };
 
 	if (deadline == NET_FOREVER)
@@ -144,13 +144,13 @@ net_read(int fd, void *bytes, size_t length, int64_t deadline)
 	for (;;) {
 		if (wait_first && net_wait(fd, POLLIN, deadline) == -1)
 			return -1;
-		/* An inherited fd may be blocking, and shared with one who is faster. */
+		/* An inherited fd may be blocking, and another process may have read first. */
 		got = is_socket ? recv(fd, bytes, length, MSG_DONTWAIT) : read(fd, bytes, length);
 		if (got == -1 && errno == ENOTSOCK && is_socket)
 			is_socket = false;
 		else if (got != -1 || !is_passing(errno))
 			return got;
-		wait_first = true; /* most often what is read for is there already */
+		wait_first = true; /* only now: usually the data are already there */
 	}
 }
 
@@ -239,7 +239,7 @@ net_local(int fd, struct endpoint *local)
 int
 net_facing(const struct address *towards, struct address *local)
 {
-	struct endpoint to = { *towards, 9 }, own; /* any port but 0 */
+	struct endpoint to = { *towards, 9 }, own; /* any port but 0 will do */
 	struct sockaddr_storage storage;
 	socklen_t length = (socklen_t)address_to_socket(&to, &storage);
 	int fd = net_socket(towards->family, SOCK_DGRAM);

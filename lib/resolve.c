@@ -16,11 +16,11 @@
 #include "lib/resolve.h"
 #include "lib/standard.h"
 
-/* What POSIX has a program declare by itself. */
+/* POSIX leaves the declaration to the program. */
 extern char **environ;
 
-/* What the child tells through the pipe: one write of less than PIPE_BUF bytes, so that it comes
- * whole or not at all. The child has read what strangers answered, so nothing in it is trusted. */
+/* The child's answer through the pipe: one write of less than PIPE_BUF bytes, so it comes whole or
+ * not at all. The child has parsed strangers' answers, so nothing in it is trusted. */
 struct message {
 	bool failed; /* the system failed us */
 	unsigned count;
@@ -30,7 +30,7 @@ struct message {
 	} found;
 };
 
-/* An answer that may be used and is not there yet. Mapped addresses have become IPv4 by then. */
+/* True if the address may be used and is new. Mapped addresses are already IPv4 here. */
 static bool
 is_welcome(const struct address *address, int family, const struct address *have, size_t count)
 {
@@ -83,7 +83,7 @@ be_child(const struct resolve_query *query, uid_t uid, const int ends[2])
 	struct message message;
 
 	standard_forget_signals();
-	/* In case that nobody lives to kill us. */
+	/* In case the parent does not live to kill us. */
 	if (query->deadline != NET_FOREVER)
 		alarm((unsigned)(net_timeout(query->deadline) / 1000) + 2);
 	/* The client's connection must end with the parent, whatever the resolver does. */
@@ -98,7 +98,7 @@ be_child(const struct resolve_query *query, uid_t uid, const int ends[2])
 	_exit(write(ends[1], &message, sizeof message) == (ssize_t)sizeof message ? 0 : 1);
 }
 
-/* Waits for the child's message; REASON_NONE says no more than that bytes or an end have come. */
+/* Waits for the child's message. REASON_NONE means only that bytes or the end have come. */
 static enum reason
 await(int fd, const struct resolve_query *query)
 {
@@ -123,8 +123,7 @@ await(int fd, const struct resolve_query *query)
 	return REASON_SYSTEM;
 }
 
-/* Has a child look the name up, or the login of uid if there is none. It is gone and reaped on
- * return. */
+/* Has a child look up the name or, if that is NULL, the login of uid. Reaps it. */
 static enum reason
 ask_child(const struct resolve_query *query, uid_t uid, struct message *message)
 {
@@ -132,7 +131,7 @@ ask_child(const struct resolve_query *query, uid_t uid, struct message *message)
 	int ends[2];
 	pid_t child;
 
-	/* Ignored by who started us, it would give the child's number away before we kill it. */
+	/* If the launcher had it ignored, the child's pid could be reused before we kill it. */
 	signal(SIGCHLD, SIG_DFL);
 	if (pipe(ends) == -1)
 		return REASON_SYSTEM;
@@ -141,7 +140,7 @@ ask_child(const struct resolve_query *query, uid_t uid, struct message *message)
 		be_child(query, uid, ends);
 	close(ends[1]);
 	reason = child == -1 ? REASON_SYSTEM : await(ends[0], query);
-	/* It may have died over the answer, or had no memory. */
+	/* The child may have crashed on the answer or run out of memory. */
 	if (reason == REASON_NONE &&
 	    (read(ends[0], message, sizeof *message) != (ssize_t)sizeof *message ||
 		message->failed))
@@ -169,7 +168,7 @@ resolve_name(const struct resolve_query *query, struct resolve_answer *answer)
 	for (i = 0; i < message.count && i < RESOLVE_MOST; i++) {
 		if (found[i].family != AF_INET && found[i].family != AF_INET6)
 			continue;
-		/* Set anew: an address must not be in a form that no rule knows. */
+		/* Normalize it again: no rule would match a mapped form. */
 		address_set(&address, found[i].family, found[i].octets);
 		if (address.family == AF_INET6)
 			address.scope = found[i].scope;
@@ -196,8 +195,8 @@ resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1])
 void
 resolve_drop_environment(void)
 {
-	/* glibc's and the BSDs' own, then those of name services of systemd, sssd and NIS. Not
-	 * GCONV_PATH, LOCPATH and the like: this program has the C locale. */
+	/* glibc's and the BSDs' own, then systemd's, sssd's and NIS's. GCONV_PATH, LOCPATH and the
+	 * like do no harm: this program stays in the C locale. */
 	static const char *const steering[] = { "ASR_CONFIG=", "HOSTALIASES=", "LOCALDOMAIN=",
 		"RESOLV_", "RES_", "SYSTEMD_NSS_", "SSS_", "_SSS_", "NIS_" };
 	char **from, **to = environ;

@@ -1,5 +1,5 @@
-/* Names to addresses, and users to logins, within a limit: getaddrinfo(3) and getpwuid(3) know
- * none, so a child calls them. */
+/* Names to addresses and uids to logins, by a deadline: getaddrinfo(3) and getpwuid(3) have none,
+ * so a child calls them. */
 
 #ifndef RESOLVE_H
 #define RESOLVE_H
@@ -14,16 +14,16 @@
 struct pollfd;
 
 enum {
-	RESOLVE_MOST = 16,  /* addresses of a name that are looked at */
-	RESOLVE_LOGIN = 255 /* longest login: no USERID is longer */
+	RESOLVE_MOST = 16,  /* most addresses taken from a name */
+	RESOLVE_LOGIN = 255 /* longest login, as long as the longest USERID */
 };
 
 struct resolve_query {
 	const char *name;
 	int family; /* AF_INET, AF_INET6, or AF_UNSPEC for both */
 	int64_t deadline;
-	/* A client's socket, and the poll(2) events beside a reset and a full close by which it has
-	 * left; or NULL. */
+	/* A client's socket, and the poll(2) events that mean it has left, besides a reset and a
+	 * full close; or NULL. */
 	const struct pollfd *watch;
 };
 
@@ -32,17 +32,18 @@ struct resolve_answer {
 	size_t count;
 };
 
-/* Looks the name up, in the order of getaddrinfo(3) (RFC 6724). 0.0.0.0 and :: (mapped too) are
- * dropped. REASON_NONE with at least one address; REASON_RESOLVE_FAILED: no such name, or no
- * address of that family; REASON_RESOLVE_TIMEOUT; REASON_CLIENT_LEFT; REASON_SYSTEM. The child is
- * gone and reaped on return. */
+/* Looks a name up; addresses are in getaddrinfo(3)'s order (RFC 6724), without 0.0.0.0 and ::
+ * (mapped too). Returns REASON_NONE with at least one address; REASON_RESOLVE_FAILED if there is no
+ * such name or no address of that family; REASON_RESOLVE_TIMEOUT, REASON_CLIENT_LEFT or
+ * REASON_SYSTEM. The child is reaped on return. */
 enum reason resolve_name(const struct resolve_query *query, struct resolve_answer *answer);
 
-/* Looks up the login of a uid, with the same reasons. On all but REASON_NONE login is empty. */
+/* Looks up the login of a uid. Returns the same reasons; login is empty unless it is REASON_NONE.
+ */
 enum reason resolve_login(uid_t uid, int64_t deadline, char login[RESOLVE_LOGIN + 1]);
 
-/* Takes out of the environment what would steer look-ups: for who serves others (a client keeps its
- * user's). */
+/* Removes the variables that steer look-ups from the environment. Not for the client, which keeps
+ * its user's. */
 void resolve_drop_environment(void);
 
 #endif
