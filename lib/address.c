@@ -25,7 +25,7 @@ address_set(struct address *address, int family, const void *octets)
 	memcpy(address->octets, octets, family == AF_INET ? 4 : 16);
 }
 
-/* Reads an address without a scope. */
+/* Parses an address without a scope. */
 static int
 parse_bare(const char *text, size_t length, int family, struct address *address)
 {
@@ -105,7 +105,7 @@ address_parse_prefix(const char *text, struct prefix *prefix)
 	if (six && prefix->address.family == AF_INET) {
 		if (prefix->length >= 96) {
 			prefix->length -= 96;
-		} else { /* shorter than the mapped range: an IPv6 prefix after all */
+		} else { /* wider than the mapped range: an IPv6 prefix after all */
 			prefix->address.family = AF_INET6;
 			memcpy(prefix->address.octets + 12, prefix->address.octets, 4);
 			memcpy(prefix->address.octets, mapped, sizeof mapped);
@@ -122,7 +122,7 @@ put_four(struct text *text, const unsigned char *octets)
 	text_put(text, "%u.%u.%u.%u", octets[0], octets[1], octets[2], octets[3]);
 }
 
-/* Where the first longest run of two or more zero groups starts, and its length; 8: nowhere. */
+/* Returns where the first longest run of two or more zero groups starts, or 8 if there is none. */
 static int
 find_zeros(const unsigned char *octets, int *length)
 {
@@ -139,7 +139,7 @@ find_zeros(const unsigned char *octets, int *length)
 	return start;
 }
 
-/* RFC 5952 section 4. Not by inet_ntop(3), with which musl brings all of printf(3) along. */
+/* RFC 5952 section 4. inet_ntop(3) would pull all of printf(3) into a musl build. */
 static void
 put_six(struct text *text, const unsigned char *octets)
 {
@@ -156,7 +156,7 @@ put_six(struct text *text, const unsigned char *octets)
 	}
 }
 
-/* NULL if it has none. The system is asked once: in the sandbox it could not be. */
+/* Returns the interface's name or NULL. Asks the system once, before the sandbox forbids it. */
 static const char *
 interface_name(unsigned scope)
 {

@@ -12,7 +12,7 @@
 #include "lib/net.h"
 
 #ifdef __linux__
-/* The kernel's interface (rtnetlink(7)), since musl-gcc finds no linux/rtnetlink.h. */
+/* The kernel's interface, rtnetlink(7): musl-gcc does not find linux/rtnetlink.h. */
 enum { NLMSG_ERROR = 2, RTM_NEWROUTE = 24, RTM_GETROUTE = 26, NLM_F_REQUEST = 1 };
 enum { RTA_DST = 1, RTN_LOCAL = 2 };
 
@@ -33,7 +33,7 @@ ask_route(struct route *route)
 
 	if (fd == -1)
 		return -1;
-	/* The kernel has answered when send(2) returns. */
+	/* The kernel has answered by the time send(2) returns. */
 	if (send(fd, route, route->length, 0) != -1 &&
 	    recv(fd, route, sizeof *route, MSG_DONTWAIT) >=
 		(ssize_t)offsetof(struct route, attribute_length))
@@ -42,8 +42,9 @@ ask_route(struct route *route)
 	return result;
 }
 
-/* By the route to it, which is a local one however the address came to this host: secondary ones
- * and whole ranges (ip route add local) too. */
+/* Asks for the route to the address. It is local however the address was configured: secondary
+ * addresses and whole ranges (ip route add local) too. Returns 1, 0, or -1 if that does not tell.
+ */
 static int
 has_local_route(const struct address *address)
 {
@@ -62,8 +63,8 @@ has_local_route(const struct address *address)
 		return -1;
 	if (route.message == RTM_NEWROUTE)
 		return route.type == RTN_LOCAL;
-	memcpy(&error, &route.family, sizeof error); /* what stands there in NLMSG_ERROR */
-	/* Not EINVAL: a black hole's error, but a misunderstood question's too. */
+	memcpy(&error, &route.family, sizeof error); /* NLMSG_ERROR has it there */
+	/* EINVAL does not count: a black hole route gives it, but so does a malformed request. */
 	return route.message == NLMSG_ERROR &&
 		(error == -ENETUNREACH || error == -EHOSTUNREACH || error == -EACCES)
 	    ? 0
@@ -78,7 +79,7 @@ has_local_route(const struct address *address)
 }
 #endif
 
-/* 0, or the error of binding a socket to it. */
+/* Returns 0 or the error of binding a socket to the address. */
 static int
 bind_error(const struct address *address)
 {
@@ -91,8 +92,8 @@ bind_error(const struct address *address)
 	return error;
 }
 
-/* One of this host's own? 1, 0, or -1 if the system does not tell: it refuses to be asked for
- * routes, and to bind, or binds to a reserved address too (Linux: ip_nonlocal_bind). */
+/* Returns whether the address is this host's own, or -1 if the system does not tell: it answers no
+ * question about routes, and bind(2) fails or accepts any address (Linux: ip_nonlocal_bind). */
 static int
 is_own(const struct address *address)
 {
@@ -173,7 +174,7 @@ is_internal4(const unsigned char *octets)
 int
 internal_has(const struct address *address)
 {
-	/* Where IPv4 hides: compatible, mapped, translated, NAT64 and 6to4 addresses. */
+	/* IPv6 that embeds IPv4: compatible, mapped, translated, NAT64 and 6to4. */
 	static const struct {
 		struct range range;
 		size_t offset;

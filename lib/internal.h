@@ -1,4 +1,4 @@
-/* What the word internal of an access list covers (DESIGN.md section 4). */
+/* The addresses that "internal" means in an access list (DESIGN.md section 4). */
 
 #ifndef INTERNAL_H
 #define INTERNAL_H
@@ -8,11 +8,12 @@
 struct address;
 struct prefix;
 
-/* Special-purpose ranges (RFC 6890), IPv4 of these hidden in IPv6, and every address of this host.
- * 1, 0, or -1 if the system does not tell. Nothing leaves this host. */
+/* Returns 1 for an address in the special-purpose ranges (RFC 6890), for IPv4 of these inside IPv6,
+ * and for every address of this host; 0 for others; -1 if the system does not tell. Sends nothing.
+ */
 int internal_has(const struct address *address);
 
-/* True if all of the prefix lies in one of the special-purpose ranges; asks the system nothing. */
+/* True if the whole prefix lies in one special-purpose range. Does not ask the system. */
 bool internal_covers(const struct prefix *prefix);
 
 #endif

@@ -11,7 +11,7 @@
 static const char v1_start[] = "PROXY ";
 static const unsigned char v2_start[12] = "\r\n\r\n\0\r\nQUIT\n";
 
-/* Version 2: offsets, and what may stand there. */
+/* Version 2: offsets and the values allowed there. */
 enum { AT_COMMAND = 12, AT_FAMILY = 13, AT_LENGTH = 14, AT_BLOCK = PROXY_V2_HEAD };
 enum { LOCAL = 0x20, PROXY = 0x21 };
 enum { UNSPEC = 0x00, TCP4 = 0x11, TCP6 = 0x21 };
@@ -19,13 +19,13 @@ enum { TLV_HEAD = 3, TLV_CRC32C = 0x03, CRC_LENGTH = 4 };
 
 /* ---- version 1: one line of text ---- */
 
-/* What is still to be read of as much as has come. */
+/* The part of what has arrived that has not been read yet. */
 struct line {
 	const unsigned char *next, *end;
 };
 
-/* Reads a field up to a delimiter, and that, into text. Bad as soon as a byte is not one of allowed
- * or there are more than most of them. */
+/* Reads a field into text, and the delimiter after it. Fails as soon as a byte is not in allowed or
+ * the field is longer than most. */
 static enum reason
 field(struct line *line, const char *allowed, char delimiter, size_t most, char *text)
 {
@@ -92,7 +92,7 @@ v1_pair(struct line *line, int family, struct proxyheader *header)
 	return *line->next++ == '\n' ? REASON_NONE : REASON_BAD_PROXY_HEADER;
 }
 
-/* Whatever follows the word UNKNOWN is ignored up to CR LF (proxy-protocol.txt section 2.1). */
+/* Ignores what follows UNKNOWN up to CR LF (proxy-protocol.txt section 2.1). */
 static enum reason
 v1_rest(struct line *line)
 {
@@ -106,7 +106,7 @@ v1_rest(struct line *line)
 	return REASON_MORE;
 }
 
-/* Reads a word; true if what has come so far is the start of it. */
+/* Reads a word. Returns true if what has arrived is the word or the beginning of it. */
 static bool
 starts(struct line *line, const char *word)
 {
@@ -140,7 +140,7 @@ v1_decode(const unsigned char *bytes, size_t length, struct proxyheader *header,
 
 /* ---- version 2: binary ---- */
 
-/* CRC32c (RFC 3720, reflected 0x82f63b78) of bytes, those of the checksum itself taken as zero. */
+/* CRC32c (RFC 3720, reflected 0x82f63b78) of bytes, with the checksum's own taken as zero. */
 static uint32_t
 crc32c(const unsigned char *bytes, size_t length, size_t checksum)
 {
@@ -166,7 +166,7 @@ crc_is_right(const unsigned char *bytes, size_t length, size_t checksum)
 	    ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]);
 }
 
-/* Walks the TLVs of a header of total bytes, from offset, as far as they have come. */
+/* Checks the TLVs from offset, as far as they have arrived, in a header of total bytes. */
 static enum reason
 v2_extras(const unsigned char *bytes, size_t length, size_t offset, size_t total)
 {
@@ -181,7 +181,7 @@ v2_extras(const unsigned char *bytes, size_t length, size_t offset, size_t total
 		if (size > total - offset)
 			return REASON_BAD_PROXY_HEADER;
 		if (bytes[offset] == TLV_CRC32C) {
-			/* A second one could not be right: each covers the other. */
+			/* There can be only one: each would cover the other. */
 			if (size != TLV_HEAD + CRC_LENGTH || checksum != 0)
 				return REASON_BAD_PROXY_HEADER;
 			checksum = offset + TLV_HEAD;
@@ -230,7 +230,7 @@ v2_decode(const unsigned char *bytes, size_t length, struct proxyheader *header,
 		return REASON_BAD_PROXY_HEADER;
 	if (!local && family != UNSPEC && family != TCP4 && family != TCP6)
 		return REASON_BAD_PROXY_HEADER;
-	/* The high byte alone may already say too much. */
+	/* The high byte alone may already be too large. */
 	if (length > AT_LENGTH && bytes[AT_LENGTH] << 8 > PROXY_V2_MOST - PROXY_V2_HEAD)
 		return REASON_BAD_PROXY_HEADER;
 	if (length < PROXY_V2_HEAD)
@@ -238,7 +238,7 @@ v2_decode(const unsigned char *bytes, size_t length, struct proxyheader *header,
 	*used = (size_t)(bytes[AT_LENGTH] << 8 | bytes[AT_LENGTH + 1]) + PROXY_V2_HEAD;
 	if (*used > PROXY_V2_MOST)
 		return REASON_BAD_PROXY_HEADER;
-	if (local) /* a health check, say: its block is to be discarded unread */
+	if (local) /* a health check, say: discard its block unread */
 		return length < *used ? REASON_MORE : REASON_NONE;
 	if (family == UNSPEC)
 		return v2_extras(bytes, length, AT_BLOCK, *used);
@@ -257,6 +257,6 @@ proxyheader_decode(
 	status = bytes[0] == v2_start[0] ? v2_decode(bytes, length, header, used)
 					 : v1_decode(bytes, length, header, used);
 	if (status != REASON_NONE)
-		memset(header, 0, sizeof *header); /* half a header names nobody */
+		memset(header, 0, sizeof *header); /* do not leave half a header to be used */
 	return status;
 }

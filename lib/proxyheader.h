@@ -15,12 +15,13 @@ enum {
 };
 
 struct proxyheader {
-	struct endpoint source; /* family AF_UNSPEC: LOCAL or UNKNOWN, the peer's own stands */
+	struct endpoint source; /* family AF_UNSPEC: LOCAL or UNKNOWN, use the peer's own */
 	struct endpoint destination;
 };
 
-/* Decodes what has come so far. REASON_MORE, REASON_BAD_PROXY_HEADER, or REASON_NONE: header is
- * whole and *used bytes long. */
+/* Decodes what has arrived so far, always from its first byte. Returns REASON_NONE if the header is
+ * complete, with *used its length; else REASON_MORE or REASON_BAD_PROXY_HEADER, with header zeroed.
+ */
 enum reason proxyheader_decode(
     const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used);
 

@@ -43,7 +43,7 @@ enum reason {
 	REASON_ERROR
 };
 
-/* The word for it in the log. REASON_NONE and REASON_MORE have none. */
+/* Returns its word in the log, a static string; NULL for REASON_NONE and REASON_MORE. */
 const char *reason_word(enum reason reason);
 
 #endif

@@ -46,7 +46,7 @@ sandbox_enter(const struct standard_file *standard)
 
 #ifdef HAVE_SECCOMP
 
-/* The kernel's interface, since musl-gcc finds no linux/seccomp.h, filter.h and audit.h. */
+/* The kernel's interface: musl-gcc does not find linux/seccomp.h, filter.h and audit.h. */
 enum { MODE_FILTER = 2 };				/* SECCOMP_MODE_FILTER */
 enum { AT_NUMBER = 0, AT_ARCH = 4, AT_ARGUMENTS = 16 }; /* struct seccomp_data */
 
@@ -67,14 +67,14 @@ struct instruction {
 #define REFUSE { 0x06, 0, 0, 0x00050000U | EPERM }
 #define ALLOW { 0x06, 0, 0, 0x7fff0000U }
 
-/* Of an argument's 64 bits the lower half; of those that are int the kernel looks at no more. */
+/* The lower half of an argument's 64 bits; of an int, the kernel uses no more. */
 #define ARGUMENT(n) LOAD(AT_ARGUMENTS + 8 * (n))
 #define UPPER_ARGUMENT(n) LOAD(AT_ARGUMENTS + 8 * (n) + 4)
 
-/* Each gives a verdict, or leaves the number to what follows. */
+/* Each gives a verdict, or leaves the call's number to what follows. */
 #define ALLOW_CALL(name) EQUAL(SYS_##name, 0, 1), ALLOW
-/* To the peer only: an address could reach other Unix sockets, and by MSG_FASTOPEN other hosts.
- * libc may ask the system something by a socket, and do without an answer. */
+/* sendto(2) without an address only: one could reach other Unix sockets and, with MSG_FASTOPEN, other
+ * hosts. socket(2) and connect(2) fail, as libc may try them and can do without. */
 #define SOCKET_CALLS \
 	ALLOW_CALL(recvfrom), ALLOW_CALL(shutdown), \
 	EQUAL(SYS_sendto, 0, 6), ARGUMENT(4), EQUAL(0, 0, 3), UPPER_ARGUMENT(4), EQUAL(0, 0, 1), \
@@ -83,8 +83,8 @@ struct instruction {
 	ARGUMENT(2), EQUAL(SO_LINGER, 0, 1), ALLOW, KILL, \
 	EQUAL(SYS_socket, 1, 0), EQUAL(SYS_connect, 0, 1), REFUSE
 
-/* What differs from machine to machine. NO_CALL and what is above it: what a tracer sets the number
- * to, to have a call skipped. HIGH: the calls with numbers above HIGHEST. */
+/* What differs between machines. NO_CALL and above: the numbers that a tracer sets to skip a call.
+ * HIGH: the calls with numbers above HIGHEST. */
 #if defined __x86_64__
 #define AUDIT_ARCH 0xc000003eU
 #define NO_CALL UINT32_MAX
@@ -118,10 +118,10 @@ struct instruction {
 #define OTHER SOCKET_CALLS, ALLOW_CALL(ppoll)
 #endif
 
-/* What the relay and the closing log line may come to need, from glibc or musl. The kernel tries
- * every number once when we enter, and that costs: so the few high ones come first, then the check
- * that ends the search for the rest of them. self: who may be sent SIGSTOP. Entered by prctl(2),
- * since systemd's @system-service knows no seccomp(2). */
+/* Allows what the relay and the closing log line may need, from glibc or musl. On entry the kernel
+ * runs the filter for every number, which costs time: so the few high ones come first, then the
+ * check that ends the search for all others above HIGHEST. self: the only pid that may be sent
+ * SIGSTOP. Entered by prctl(2), since systemd's @system-service lacks seccomp(2). */
 static bool
 confine(pid_t self)
 {
@@ -179,16 +179,16 @@ confine(pid_t self)
 
 enum { DESCRIPTORS_MOST = 16 };
 
-enum { NOBODY = INT_MIN }; /* no process, nor a group of them */
+enum { NOBODY = INT_MIN }; /* neither a process nor a group */
 
-/* Sets a limit for good; to lower one is always allowed. */
+/* Lowers a limit for good, which is always allowed. */
 static void
 limit(unsigned resource, rlim_t most)
 {
 	const struct rlimit both = { .rlim_cur = most, .rlim_max = most };
 
 #ifdef __linux__
-	(void)prlimit(0, resource, &both, NULL); /* musl's setrlimit() has all threads in mind */
+	(void)prlimit(0, resource, &both, NULL); /* musl's setrlimit() brings code for threads */
 #else
 	(void)setrlimit((int)resource, &both);
 #endif
@@ -209,7 +209,7 @@ sandbox_enter(const struct standard_file *standard)
 							    : DESCRIPTORS_MOST);
 	if (!standard[1].growing && !standard[2].growing)
 		limit(RLIMIT_FSIZE, 0);
-	/* The signals that stop us are caught only if there are flags to restore (standard.h). */
+	/* Only a process with flags to restore sends itself SIGSTOP (standard.h). */
 	return confine(standard[0].socket && standard[1].socket ? NOBODY : getpid());
 }
 

@@ -1,4 +1,4 @@
-/* What the process gives up once it is set up: nothing is left but to relay and to log. */
+/* What the process gives up once only relaying and logging are left to do. */
 
 #ifndef SANDBOX_H
 #define SANDBOX_H
@@ -7,10 +7,10 @@
 
 struct standard_file;
 
-/* Call once all descriptors are open and log_ready() is done, before the relay. True if system
- * calls are confined (pledge, Capsicum or seccomp) besides the resource limits; false if the
- * platform, the kernel or the build (-DNO_SANDBOX) has no such thing, with the session unharmed.
- * standard: fd 0 to 2; if 1 or 2 is a regular file, it must stay able to grow. */
+/* Lowers the resource limits and confines system calls (pledge, Capsicum or seccomp). Call it
+ * before the relay, after all descriptors are open and log_ready() is done. Returns false if the
+ * platform, the kernel or the build (-DNO_SANDBOX) cannot confine; the session may go on. standard:
+ * fd 0 to 2; regular files on 1 and 2 can still grow. */
 bool sandbox_enter(const struct standard_file *standard);
 
 #endif

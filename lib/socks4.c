@@ -5,7 +5,7 @@
 /* Both packets start alike: version, code, port, address. */
 enum { AT_VERSION = 0, AT_CODE = 1, AT_PORT = 2, AT_DSTIP = 4, AT_FIELDS = 8 };
 
-/* Finds a NUL-terminated field that starts at offset and moves offset past it. */
+/* Reads the NUL-terminated field at offset and moves offset past it. */
 static enum reason
 field(const unsigned char *bytes, size_t length, size_t *offset, const char **text)
 {
@@ -21,8 +21,8 @@ field(const unsigned char *bytes, size_t length, size_t *offset, const char **te
 	return REASON_NONE;
 }
 
-/* What a client speaks whose first byte is not SOCKS4's. For HTTP the beginning of a method is
- * enough: nothing more is waited for. */
+/* Guesses what a client speaks if its first byte is not SOCKS4's. The beginning of a method is
+ * enough for HTTP, so there is no need to wait for more. */
 static enum reason
 other_protocol(const unsigned char *bytes, size_t length)
 {

@@ -39,17 +39,17 @@ struct socks4_reply {
 	unsigned char dstip[4];
 };
 
-/* Decodes what has come so far, from its first byte each time. REASON_MORE: right so far;
- * REASON_NONE: request is whole, points into bytes and *used of them belong to it. Otherwise
- * command (once it is right) and userid (once its NUL is there) are set as far as known, else 0 and
- * NULL. */
+/* Decodes what has arrived so far, always from its first byte. Returns REASON_NONE if the request
+ * is complete: it points into bytes, and *used of them belong to it. Else REASON_MORE, or what is
+ * wrong; then command and userid are set if they are already known and valid, else 0 and NULL. */
 enum reason socks4_decode_request(
     const unsigned char *bytes, size_t length, struct socks4_request *request, size_t *used);
 
-/* Writes a request of at most SOCKS4_REQUEST bytes and returns its length. The caller has
- * checked userid and name against SOCKS4_FIELD. */
+/* Writes at most SOCKS4_REQUEST bytes and returns how many. userid and name must not be longer than
+ * SOCKS4_FIELD. */
 size_t socks4_encode_request(const struct socks4_request *request, unsigned char *bytes);
 
+/* A reply cannot fail to decode: the caller checks version and code. */
 void socks4_encode_reply(const struct socks4_reply *reply, unsigned char bytes[SOCKS4_REPLY]);
 void socks4_decode_reply(const unsigned char bytes[SOCKS4_REPLY], struct socks4_reply *reply);
 
