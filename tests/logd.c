@@ -2,10 +2,19 @@
  * logd: a syslog that writes down each datagram, or what comes up to a NUL, as one line.
  * tests/README.md has the details.
  */
+#define _GNU_SOURCE /* ppoll(2) */
 #define NAME "logd"
 #include <sys/stat.h>
 
 #include "tests/net.h"
+
+static volatile sig_atomic_t stopping;
+
+static void
+on_signal(int number)
+{
+	stopping = number;
+}
 
 static void
 write_line(FILE *file, const unsigned char *bytes, size_t length)
@@ -24,48 +33,41 @@ write_line(FILE *file, const unsigned char *bytes, size_t length)
 	net_must(fflush(file) == 0, "write");
 }
 
+/* One connection after another, so that the lines are in the order of the connections. */
 static void
-take_stream(int fd, FILE *file)
+take_streams(int listener, FILE *file)
 {
 	static unsigned char record[65536];
-	size_t length = 0;
 
-	while (length < sizeof record && recv(fd, &record[length], 1, 0) == 1)
-		if (record[length++] == '\0') {
-			write_line(file, record, length - 1);
-			length = 0;
-		}
-	if (length > 0)
-		write_line(file, record, length);
-}
-
-/* A process for each connection. */
-static void
-accept_streams(int listener, FILE *file)
-{
-	signal(SIGCHLD, SIG_IGN);
 	for (;;) {
+		size_t length = 0;
 		int fd = accept(listener, NULL, NULL);
 		net_must(fd >= 0, "accept");
-		pid_t child = fork();
-		net_must(child >= 0, "fork");
-		if (child == 0) {
-			take_stream(fd, file);
-			exit(0);
-		}
+		while (length < sizeof record && recv(fd, &record[length], 1, 0) == 1)
+			if (record[length++] == '\0') {
+				write_line(file, record, length - 1);
+				length = 0;
+			}
+		if (length > 0)
+			write_line(file, record, length);
 		close(fd);
 	}
 }
 
+/* What had arrived when SIGTERM came is written down first: its sender may be gone by now. */
 static void
-take_datagrams(int fd, FILE *file)
+take_datagrams(int fd, FILE *file, const sigset_t *mask_while_waiting)
 {
 	static unsigned char datagram[65536];
+	ssize_t length;
 
 	for (;;) {
-		ssize_t length = recv(fd, datagram, sizeof datagram, 0);
-		net_must(length >= 0, "recv");
-		write_line(file, datagram, (size_t)length);
+		while ((length = recv(fd, datagram, sizeof datagram, MSG_DONTWAIT)) >= 0)
+			write_line(file, datagram, (size_t)length);
+		net_must(errno == EAGAIN, "recv");
+		if (stopping)
+			return;
+		ppoll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, NULL, mask_while_waiting);
 	}
 }
 
@@ -85,10 +87,12 @@ main(int argc, char **argv)
 	/* everybody may log, as with a real one */
 	net_must(fd >= 0 && chmod(path, 0666) == 0, path);
 	net_must(!streams || listen(fd, 1) == 0, "listen");
+	const int signals[] = { streams ? 0 : SIGTERM, 0 };
+	sigset_t mask = net_catch(signals, on_signal);
 	printf("%s\n", path);
 	fflush(stdout);
 	if (streams)
-		accept_streams(fd, file);
-	take_datagrams(fd, file);
+		take_streams(fd, file);
+	take_datagrams(fd, file, &mask);
 	fclose(file);
 }

@@ -145,10 +145,10 @@ syslog_down() {
 		state "$PROCESS" NoNewPrivs 1
 		[ "$(descriptors "$PROCESS")" -eq 5 ]
 		go
+		syslog_down
 		grep -q 'open cmd=connect' "$SCRATCH/log"
 		grep -q 'close cmd=connect .* up=2 down=1 .* reason=eof$' "$SCRATCH/log"
 		[ "$(grep -c sandbox= "$SCRATCH/log")" -eq 0 ]
-		syslog_down
 	}
 	all() {
 		each_build confined
