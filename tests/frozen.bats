@@ -245,3 +245,44 @@ ended() {
 	[ "$(wc -l <trace)" -le 40 ]
 	grep -q "^permit 8.8.8.8 443 by long:100002: permit from any port 80,443$" said
 }
+
+# relay COMMAND...: a relaying session of COMMAND, under a launcher; SESSION is its process
+relay() {
+	start destination "$TOOLS/serve" 0 cat
+	start launcher env -i "$TOOLS/serve" 0 "$@"
+	exec {fd}<>"/dev/tcp/127.0.0.1/$(port_of launcher)"
+	printf %b "$(request 4 1 "$(port_of destination)" 127.0.0.1 '')x" >&"$fd"
+	[ "$(head -c 9 <&"$fd" | od -An -v -tx1)" = ' 00 5a 00 00 00 00 00 00 78' ]
+	SESSION=$(pgrep -P "${PIDS[launcher]}")
+}
+
+pss() {
+	sed -n 's/^Pss: *\([0-9]*\) kB$/\1/p' "/proc/$SESSION/smaps_rollup"
+}
+
+@test "a relaying session has closed the list, and holds no more than with a short text" {
+	static=${STATIC:-${TESTS%/*}/build/static/socks4-stdio}
+	require "$static"
+	seq -f 'deny to host%g.example' 20000 >long
+	echo 'permit from 127.0.0.0/8' | tee short >>long
+	freeze long
+	relay "$static" -a "$PWD/short" -l none
+	most=$(($(pss) + 4))
+	stop_all
+	exec {fd}>&-
+	relay "$static" -a "$PWD/frozen" -l none
+	[ "$(pss)" -le "$most" ]
+	[[ "$(readlink "/proc/$SESSION/fd/"*)" != *frozen* ]]
+}
+
+@test "in a chroot that holds the static build and the list, and nothing else" {
+	static=${STATIC:-${TESTS%/*}/build/static/socks4-stdio}
+	require_root
+	require "$static"
+	echo 'permit from 127.0.0.0/8' >list
+	freeze
+	mkdir root
+	cp "$static" frozen root/
+	relay "$(command -v chroot)" "$PWD/root" /socks4-stdio -a /frozen -l none
+	[ "$(readlink "/proc/$SESSION/root")" = "$PWD/root" ]
+}
