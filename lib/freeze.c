@@ -13,129 +13,76 @@
 #include "lib/net.h"
 #include "lib/rules.h"
 
-/* A rule under a key. */
-struct entry {
-	uint32_t hash, number;
-};
-
-/* Numbers of rules, or words of lists. */
-struct words {
-	uint32_t *words;
-	size_t count, room;
-};
-
-/* A set of hashes, each with how often it was counted; a power of two of places, half of them free.
- */
-struct counts {
-	struct {
-		uint64_t hash;
-		uint32_t count; /* 0: free */
-	} * places;
-	size_t mask;
+/* How often a hash was counted; 0: the place is free. */
+struct count {
+	uint64_t hash;
+	uint32_t count;
 };
 
 struct freezer {
 	const struct rule *records;
-	size_t bytes, items;
+	size_t bytes, keys;
 	struct frozen_header header;
-	struct counts keys, classes;
-	struct entry *entries;
+	struct count *counts; /* a power of two of places, half of them free */
+	size_t mask;
+	struct frozen_entry *entries;
 	size_t entry_count;
-	struct words always, maybe, lists;
-	struct frozen_slot *slots;
-	size_t slot_count;
-	bool failed; /* out of memory */
 };
 
-static const struct rule *
-rule_after(const struct freezer *freezer, const struct rule *rule)
-{
-	const char *end = (const char *)freezer->records + freezer->bytes;
-	const char *next =
-	    rule != NULL ? (const char *)rule + rule->size : (const char *)freezer->records;
-
-	return next < end ? (const struct rule *)(const void *)next : NULL;
-}
-
-static uint32_t
-number_of(const struct freezer *freezer, const struct rule *rule)
-{
-	return (uint32_t)(((const char *)rule - (const char *)freezer->records) / 8);
-}
-
 static void
-push(struct freezer *freezer, struct words *words, uint32_t word)
+walk(struct freezer *freezer, void (*visit)(struct freezer *, const struct rule *))
 {
-	size_t room = words->room == 0 ? 1024 : 2 * words->room;
-	uint32_t *larger;
+	const char *at = (const char *)freezer->records, *end = at + freezer->bytes;
 
-	if (words->count == words->room) {
-		larger = realloc(words->words, room * sizeof *larger);
-		if (larger == NULL) {
-			freezer->failed = true;
-			return;
-		}
-		words->words = larger;
-		words->room = room;
-	}
-	words->words[words->count++] = word;
+	for (; at < end; at += ((const struct rule *)(const void *)at)->size)
+		visit(freezer, (const struct rule *)(const void *)at);
 }
 
 /* Counts a hash and returns how often it has been by now; with add 0, how often it was. */
 static uint32_t
-count(struct counts *counts, uint64_t hash, uint32_t add)
+count(struct freezer *freezer, uint64_t hash, uint32_t add)
 {
+	struct count *counts = freezer->counts;
 	size_t i;
 
-	for (i = (size_t)hash & counts->mask; counts->places[i].count != 0;
-	     i = (i + 1) & counts->mask)
-		if (counts->places[i].hash == hash)
-			break;
-	counts->places[i].hash = hash;
-	return counts->places[i].count += add;
-}
-
-static bool
-make_counts(struct counts *counts, size_t most)
-{
-	size_t places = 64;
-
-	while (places < 2 * most)
-		places *= 2;
-	counts->mask = places - 1;
-	counts->places = calloc(places, sizeof *counts->places);
-	return counts->places != NULL;
+	for (i = (size_t)hash & freezer->mask; counts[i].count != 0 && counts[i].hash != hash;
+	     i = (i + 1) & freezer->mask)
+		;
+	counts[i].hash = hash;
+	return counts[i].count += add;
 }
 
 /* ---- keys ---- */
 
-/* The kind of key that an item is, or -1: it matches what no key can find. */
-static int
-key_of(const struct item *item)
+static uint32_t
+hash_of(const struct rule *rule, const struct item *item)
 {
-	switch (item->kind) {
-	case ITEM_PREFIX4:
-		return item->criterion == RULE_FROM ? FROZEN_FROM4 : FROZEN_TO4;
-	case ITEM_PREFIX6:
-		return item->criterion == RULE_FROM ? FROZEN_FROM6 : FROZEN_TO6;
-	case ITEM_NAME:
-		return FROZEN_NAME;
-	case ITEM_DOMAIN:
-		return FROZEN_DOMAIN;
-	case ITEM_USER:
-		return FROZEN_USER;
-	default:
-		return -1;
-	}
+	enum frozen_key key = (enum frozen_key)frozen_key_of(item);
+	size_t size;
+	const void *bytes = frozen_bytes(rule, item, &size);
+
+	return frozen_hash(key, key < FROZEN_PREFIXES ? item->length : 0, bytes, size);
 }
 
-static uint32_t
-hash_of(const struct rule *rule, const struct item *item, int key)
+static void
+measure(struct freezer *freezer, const struct rule *rule)
 {
-	if (key < FROZEN_PREFIXES)
-		return frozen_hash((enum frozen_key)key, item->length, rules_octets(item),
-		    item->kind == ITEM_PREFIX4 ? 4 : 16);
-	return frozen_hash((enum frozen_key)key, 0, rules_name(rule, item), item->length);
+	const struct item *item;
+
+	freezer->header.rules++;
+	freezer->header.internal |= rule->internal;
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
+		freezer->keys += frozen_key_of(item) != -1;
+}
+
+static void
+count_keys(struct freezer *freezer, const struct rule *rule)
+{
+	const struct item *item;
+
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
+		if (frozen_key_of(item) != -1)
+			(void)count(freezer, hash_of(rule, item), 1);
 }
 
 /* How many rules have the keys of this criterion, together; 0 if no key can find the rule by it. */
@@ -148,9 +95,9 @@ crowd(struct freezer *freezer, const struct rule *rule, enum rule_criterion crit
 	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item)) {
 		if (item->criterion != criterion)
 			continue;
-		if (key_of(item) == -1)
+		if (frozen_key_of(item) == -1)
 			return 0;
-		sum += count(&freezer->keys, hash_of(rule, item, key_of(item)), 0);
+		sum += count(freezer, hash_of(rule, item), 0);
 	}
 	return sum;
 }
@@ -175,230 +122,123 @@ best_criterion(struct freezer *freezer, const struct rule *rule)
 }
 
 static void
-file(struct freezer *freezer, const struct rule *rule, const struct item *item, int key)
+file(struct freezer *freezer, const struct rule *rule, uint32_t hash)
 {
-	struct entry *entry = &freezer->entries[freezer->entry_count++];
+	size_t offset = (size_t)((const char *)rule - (const char *)freezer->records);
 
-	entry->hash = hash_of(rule, item, key);
-	entry->number = number_of(freezer, rule);
-	if (key < FROZEN_PREFIXES)
+	freezer->entries[freezer->entry_count++] =
+	    (struct frozen_entry){ hash, (uint32_t)(offset / 8) };
+}
+
+/* Files the rule under each of its keys of a criterion, or if that is -1 under the key of those
+ * that have none; prefixes under keys that are so many kinds further. */
+static void
+file_under(struct freezer *freezer, const struct rule *rule, int criterion, int further)
+{
+	const struct item *item;
+	size_t size;
+	int key;
+
+	if (criterion == -1)
+		file(freezer, rule,
+		    frozen_hash(further == 0 ? FROZEN_ALWAYS : FROZEN_MAYBE, 0, NULL, 0));
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item)) {
+		if (item->criterion != criterion)
+			continue;
+		key = frozen_key_of(item) + further;
+		if (key >= FROZEN_PREFIXES) {
+			file(freezer, rule, hash_of(rule, item));
+			continue;
+		}
+		frozen_bytes(rule, item, &size);
 		freezer->header.lengths[key][item->length / 32] |= 1U << item->length % 32;
+		file(freezer, rule,
+		    frozen_hash((enum frozen_key)key, item->length, rules_octets(item), size));
+	}
 }
 
-static uint64_t
-mix(uint64_t hash, const void *bytes, size_t size)
+/* All that decides whether a name could be permitted by the rule for an address that it may have:
+ * false if its destination has no prefix. The highest bit sets these hashes apart from keys'. */
+static bool
+class_of(const struct rule *rule, uint64_t *class)
 {
-	const unsigned char *octets = bytes;
-	size_t i;
-
-	for (i = 0; i < size; i++)
-		hash = (hash ^ octets[i]) * 1099511628211U; /* FNV-1a */
-	return hash;
-}
-
-static uint64_t
-mix_item(uint64_t hash, const struct rule *rule, const struct item *item)
-{
-	hash = mix(hash, item, offsetof(struct item, is));
-	if (item->kind == ITEM_USER)
-		return mix(hash, rules_name(rule, item), item->length);
-	if (item->kind == ITEM_PREFIX6)
-		return mix(hash, rules_octets(item), 16);
-	return mix(hash, &item->is, sizeof item->is);
-}
-
-/* All that decides whether a name could be permitted by the rule for an address that it may have.
- */
-static uint64_t
-class_of(const struct rule *rule)
-{
-	uint64_t hash = mix(14695981039346656037U, &rule->command, 1);
+	uint64_t hash = frozen_mix(14695981039346656037U, &rule->command, 1);
 	unsigned char families = 0; /* BIND's names have IPv4 addresses only */
 	const struct item *item;
+	bool has_prefix = false;
+	const void *bytes;
+	size_t size;
+	int key;
 
-	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-		if (item->criterion != RULE_TO)
-			hash = mix_item(hash, rule, item);
-		else if (!rules_is_unspecified(item))
-			families |= item->kind == ITEM_PREFIX4 ? 1
-			    : item->kind == ITEM_PREFIX6       ? 2
-							       : 0;
-	return mix(hash, &families, 1);
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item)) {
+		key = frozen_key_of(item);
+		if (item->criterion != RULE_TO) {
+			bytes = frozen_bytes(rule, item, &size);
+			hash = frozen_mix(hash, item, offsetof(struct item, is));
+			hash = frozen_mix(hash, bytes, size);
+		} else if (key == FROZEN_TO4 || key == FROZEN_TO6) {
+			has_prefix = true;
+			if (!rules_is_unspecified(item))
+				families |= key == FROZEN_TO4 ? 1 : 2;
+		}
+	}
+	*class = frozen_mix(hash, &families, 1) | UINT64_C(1) << 63;
+	return has_prefix;
 }
 
 /* A rule that is filed under the prefixes of its destination cannot be found by a request whose
  * name is not looked up yet: one rule of its class can. */
 static void
-file_for_names(struct freezer *freezer, const struct rule *rule)
-{
-	const struct item *item;
-	bool has_prefix = false;
-
-	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-		has_prefix |= item->criterion == RULE_TO &&
-		    (item->kind == ITEM_PREFIX4 || item->kind == ITEM_PREFIX6);
-	if (!rule->permit || !has_prefix || count(&freezer->classes, class_of(rule), 1) > 1)
-		return;
-	if (crowd(freezer, rule, RULE_FROM) == 0) {
-		push(freezer, &freezer->maybe, number_of(freezer, rule));
-		return;
-	}
-	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-		if (item->criterion == RULE_FROM)
-			file(freezer, rule, item,
-			    item->kind == ITEM_PREFIX4 ? FROZEN_MAYBE4 : FROZEN_MAYBE6);
-}
-
-static void
 file_rule(struct freezer *freezer, const struct rule *rule)
 {
 	int criterion = best_criterion(freezer, rule);
-	const struct item *item;
+	uint64_t class;
 
-	freezer->header.rules++;
-	freezer->header.internal |= rule->internal;
-	if (criterion == -1)
-		push(freezer, &freezer->always, number_of(freezer, rule));
-	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-		if (item->criterion == criterion)
-			file(freezer, rule, item, key_of(item));
-	if (criterion == RULE_TO)
-		file_for_names(freezer, rule);
+	file_under(freezer, rule, criterion, 0);
+	if (criterion == RULE_TO && rule->permit && class_of(rule, &class) &&
+	    count(freezer, class, 1) == 1)
+		file_under(freezer, rule, crowd(freezer, rule, RULE_FROM) == 0 ? -1 : RULE_FROM,
+		    FROZEN_MAYBE4 - FROZEN_FROM4);
 }
 
 /* Counts each key, then files each rule under those of its keys that are rarest. */
 static bool
 file_rules(struct freezer *freezer)
 {
-	const struct rule *rule;
-	const struct item *item;
+	size_t places = 64;
 
-	for (rule = rule_after(freezer, NULL); rule != NULL; rule = rule_after(freezer, rule))
-		for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-			freezer->items += key_of(item) != -1;
-	freezer->entries = malloc((2 * freezer->items + 1) * sizeof *freezer->entries);
-	if (freezer->entries == NULL || !make_counts(&freezer->keys, freezer->items) ||
-	    !make_counts(&freezer->classes, freezer->items))
+	walk(freezer, measure);
+	while (places < 4 * freezer->keys) /* of each a key and a class */
+		places *= 2;
+	freezer->mask = places - 1;
+	freezer->counts = calloc(places, sizeof *freezer->counts);
+	freezer->entries = malloc(
+	    (freezer->keys + 2 * (size_t)freezer->header.rules + 1) * sizeof *freezer->entries);
+	if (freezer->counts == NULL || freezer->entries == NULL)
 		return false;
-	for (rule = rule_after(freezer, NULL); rule != NULL; rule = rule_after(freezer, rule))
-		for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-			if (key_of(item) != -1)
-				(void)count(&freezer->keys, hash_of(rule, item, key_of(item)), 1);
-	for (rule = rule_after(freezer, NULL); rule != NULL; rule = rule_after(freezer, rule))
-		file_rule(freezer, rule);
-	return !freezer->failed;
+	walk(freezer, count_keys);
+	walk(freezer, file_rule);
+	return true;
 }
 
-/* ---- the index ---- */
+/* ---- the file ---- */
 
 static int
 compare_entries(const void *one, const void *other)
 {
-	const struct entry *a = one, *b = other;
+	const struct frozen_entry *a = one, *b = other;
 
 	if (a->hash != b->hash)
 		return a->hash < b->hash ? -1 : 1;
 	return a->number < b->number ? -1 : a->number > b->number;
 }
 
-/* Drops what is there twice: a key that one rule names twice. */
-static void
-sort_entries(struct freezer *freezer)
-{
-	struct entry *entries = freezer->entries;
-	size_t i, kept = 0;
-
-	qsort(entries, freezer->entry_count, sizeof *entries, compare_entries);
-	for (i = 0; i < freezer->entry_count; i++)
-		if (kept == 0 || compare_entries(&entries[kept - 1], &entries[i]) != 0)
-			entries[kept++] = entries[i];
-	freezer->entry_count = kept;
-}
-
-static uint32_t
-add_list(struct freezer *freezer, const struct words *numbers)
-{
-	uint32_t at = (uint32_t)freezer->lists.count;
-	size_t i;
-
-	push(freezer, &freezer->lists, (uint32_t)numbers->count);
-	for (i = 0; i < numbers->count; i++)
-		push(freezer, &freezer->lists, numbers->words[i]);
-	return at;
-}
-
-/* What the slot of the hash of entries[first] holds; *after is the first entry of the next hash. */
-static uint32_t
-rules_of(struct freezer *freezer, size_t first, size_t *after)
-{
-	const struct entry *entries = freezer->entries;
-	uint32_t at = (uint32_t)freezer->lists.count;
-	size_t i;
-
-	for (*after = first;
-	     *after < freezer->entry_count && entries[*after].hash == entries[first].hash; ++*after)
-		;
-	if (*after - first == 1)
-		return entries[first].number;
-	push(freezer, &freezer->lists, (uint32_t)(*after - first));
-	for (i = first; i < *after; i++)
-		push(freezer, &freezer->lists, entries[i].number);
-	return at | FROZEN_LIST;
-}
-
-/* Hashes come in the order of their homes, so each takes the first slot from there that is free.
- * False if one would be too far. */
-static bool
-place(struct freezer *freezer, const struct frozen_slot *keys, size_t key_count, uint64_t homes)
-{
-	uint64_t next = 0, home;
-	size_t i;
-
-	memset(freezer->slots, 0xff, freezer->slot_count * sizeof *freezer->slots);
-	for (i = 0; i < key_count; i++) {
-		home = keys[i].hash * homes >> 32;
-		next = next > home ? next : home;
-		if (next - home >= FROZEN_NEAR)
-			return false;
-		freezer->slots[next++] = keys[i];
-	}
-	return true;
-}
-
-static bool
-make_slots(struct freezer *freezer)
-{
-	struct frozen_slot *keys = malloc((freezer->entry_count + 1) * sizeof *keys);
-	size_t key_count = 0, i, after;
-	uint64_t homes;
-	bool placed = false;
-
-	if (keys == NULL)
-		return false;
-	for (i = 0; i < freezer->entry_count; i = after) {
-		keys[key_count].hash = freezer->entries[i].hash;
-		keys[key_count++].rules = rules_of(freezer, i, &after);
-	}
-	for (homes = 2 * key_count + 1; !placed; homes += homes / 2 + 1) {
-		free(freezer->slots);
-		freezer->slot_count = (size_t)homes + FROZEN_NEAR;
-		freezer->slots = malloc(freezer->slot_count * sizeof *freezer->slots);
-		if (freezer->slots == NULL)
-			break;
-		placed = place(freezer, keys, key_count, homes);
-	}
-	free(keys);
-	return placed && !freezer->failed;
-}
-
-/* ---- the file ---- */
-
+/* Two buckets for each entry, so that most keys that are not there are seen at once. */
 static void
 fill_header(struct freezer *freezer, const struct freeze_source *source)
 {
 	struct frozen_header *header = &freezer->header;
 	const struct stat *text = &source->text;
-	uint64_t strings;
 
 	memcpy(header->magic, FROZEN_MAGIC, sizeof header->magic);
 	header->version = FROZEN_VERSION;
@@ -411,29 +251,42 @@ fill_header(struct freezer *freezer, const struct freeze_source *source)
 	header->text_size = S_ISREG(text->st_mode) ? (uint64_t)text->st_size : UINT64_MAX;
 	header->text_seconds = (int64_t)text->st_mtim.tv_sec;
 	header->text_nanoseconds = (int64_t)text->st_mtim.tv_nsec;
-	strings = sizeof *header + header->label + header->path;
-	header->records = (strings + 7) / 8 * 8;
-	header->slots = header->records + freezer->bytes;
-	header->lists = header->slots + freezer->slot_count * sizeof *freezer->slots;
-	header->size = header->lists + freezer->lists.count * sizeof *freezer->lists.words;
+	header->entries = sizeof *header + freezer->bytes;
+	header->buckets = header->entries + freezer->entry_count * sizeof *freezer->entries;
+	header->strings = header->buckets + (2 * freezer->entry_count + 2) * sizeof(uint32_t);
+	header->size = header->strings + header->label + header->path;
+}
+
+static void
+fill_buckets(const struct freezer *freezer, unsigned char *image)
+{
+	uint64_t buckets = 2 * freezer->entry_count + 1, i;
+	uint32_t first = 0;
+
+	for (i = 0; i <= buckets; i++) {
+		while (first < freezer->entry_count &&
+		    freezer->entries[first].hash * buckets >> 32 < i)
+			first++;
+		memcpy(image + i * sizeof first, &first, sizeof first);
+	}
 }
 
 static unsigned char *
 assemble(const struct freezer *freezer, const struct freeze_source *source)
 {
 	const struct frozen_header *header = &freezer->header;
-	unsigned char *image = calloc(1, (size_t)header->size);
+	unsigned char *image = malloc((size_t)header->size);
 
 	if (image == NULL)
 		return NULL;
 	memcpy(image, header, sizeof *header);
-	memcpy(image + sizeof *header, source->label, header->label);
-	memcpy(image + sizeof *header + header->label, source->path, header->path);
 	if (freezer->bytes > 0)
-		memcpy(image + header->records, freezer->records, freezer->bytes);
-	memcpy(image + header->slots, freezer->slots, freezer->slot_count * sizeof *freezer->slots);
-	memcpy(image + header->lists, freezer->lists.words,
-	    freezer->lists.count * sizeof *freezer->lists.words);
+		memcpy(image + sizeof *header, freezer->records, freezer->bytes);
+	memcpy(image + header->entries, freezer->entries,
+	    freezer->entry_count * sizeof *freezer->entries);
+	fill_buckets(freezer, image + header->buckets);
+	memcpy(image + header->strings, source->label, header->label);
+	memcpy(image + header->strings + header->label, source->path, header->path);
 	return image;
 }
 
@@ -445,22 +298,14 @@ freeze_image(
 	unsigned char *image = NULL;
 
 	if (file_rules(&freezer)) {
-		sort_entries(&freezer);
-		freezer.header.always = add_list(&freezer, &freezer.always);
-		freezer.header.maybe = add_list(&freezer, &freezer.maybe);
-		if (make_slots(&freezer)) {
-			fill_header(&freezer, source);
-			image = assemble(&freezer, source);
-			*size = (size_t)freezer.header.size;
-		}
+		qsort(
+		    freezer.entries, freezer.entry_count, sizeof *freezer.entries, compare_entries);
+		fill_header(&freezer, source);
+		image = assemble(&freezer, source);
+		*size = (size_t)freezer.header.size;
 	}
-	free(freezer.keys.places);
-	free(freezer.classes.places);
+	free(freezer.counts);
 	free(freezer.entries);
-	free(freezer.always.words);
-	free(freezer.maybe.words);
-	free(freezer.lists.words);
-	free(freezer.slots);
 	return image;
 }
 
@@ -494,29 +339,9 @@ look_at_target(const char *target, const struct stat *text)
 }
 
 static int
-write_all(int fd, const unsigned char *bytes, size_t size)
-{
-	enum { PIECE = 1 << 20 };
-	ssize_t put;
-
-	while (size > 0) {
-		if (net_stopped()) {
-			errno = EINTR;
-			return -1;
-		}
-		put = write(fd, bytes, size < PIECE ? size : PIECE);
-		if (put == -1 && errno != EINTR)
-			return -1;
-		bytes += put > 0 ? put : 0;
-		size -= put > 0 ? (size_t)put : 0;
-	}
-	return 0;
-}
-
-static int
 fill_file(int fd, const void *image, size_t size, const struct stat *text)
 {
-	if (write_all(fd, image, size) == -1)
+	if (net_write(fd, image, size, NET_FOREVER) == -1)
 		return -1;
 	(void)!fchown(fd, (uid_t)-1, text->st_gid); /* if it is permitted */
 	if (S_ISREG(text->st_mode) && fchmod(fd, text->st_mode & 0777) == -1)

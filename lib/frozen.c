@@ -9,16 +9,16 @@
 #include "lib/frozen.h"
 
 enum {
-	AHEAD = 8,     /* numbers of a list that are read at once */
+	AHEAD = 8,     /* entries that are read at once */
 	RECORD = 1024, /* bytes of records that are read at once */
-	RUNS = 1024    /* more than any search has keys */
+	RUNS = 700     /* more than any search has keys */
 };
 
-/* The rules under one key: numbers of their records, ascending. */
+/* The entries of one key that are not used yet. */
 struct run {
-	uint32_t at, left; /* words of its list that are not read yet */
+	uint32_t hash, at; /* at: the first entry that is not read yet */
 	uint32_t used, have;
-	uint32_t numbers[AHEAD];
+	struct frozen_entry ahead[AHEAD];
 };
 
 struct frozen {
@@ -27,9 +27,8 @@ struct frozen {
 	struct frozen_header header;
 	struct stat opened;
 	bool broken;
-	uint64_t words;	  /* of lists that may still be read: no more than there are */
-	uint64_t at, end; /* of the last rule: the next may not begin before its end */
-	uint64_t read_at; /* what record holds */
+	uint64_t at, next; /* where the last rule is, and the first number after it */
+	uint64_t read_at;  /* what record holds */
 	size_t read_length;
 	void *large; /* a record that is larger, mapped */
 	size_t large_size;
@@ -70,16 +69,15 @@ frozen_begins(const char *bytes, size_t length)
 	    memcmp(bytes, FROZEN_MAGIC, sizeof FROZEN_MAGIC - 1) == 0;
 }
 
-/* Each part begins where the one before may end, and ends with the file. */
+/* Each part begins where the one before ends, the last one ends with the file. */
 static bool
 is_sound(const struct frozen_header *header)
 {
-	return header->records % 8 == 0 && header->slots % 8 == 0 && header->lists % 8 == 0 &&
-	    header->size % 4 == 0 && header->records >= sizeof *header &&
-	    header->records - sizeof *header >= (uint64_t)header->label + header->path &&
-	    header->label > 0 && header->path > 0 && header->slots >= header->records &&
-	    header->lists > header->slots && header->size >= header->lists &&
-	    (header->lists - header->slots) / sizeof(struct frozen_slot) > FROZEN_NEAR;
+	return header->entries >= sizeof *header && header->buckets >= header->entries &&
+	    header->strings >= header->buckets &&
+	    header->strings - header->buckets >= 2 * sizeof(uint32_t) &&
+	    header->size >= header->strings && header->label > 0 && header->path > 0 &&
+	    header->size - header->strings == (uint64_t)header->label + header->path;
 }
 
 const char *
@@ -139,7 +137,7 @@ frozen_strings(struct frozen *frozen, char *strings, size_t size)
 	const struct frozen_header *header = &frozen->header;
 	size_t length = (size_t)header->label + header->path;
 
-	if (length > size || !read_at(frozen, strings, length, sizeof *header) ||
+	if (length > size || !read_at(frozen, strings, length, header->strings) ||
 	    strings[header->label - 1] != '\0' || strings[length - 1] != '\0')
 		frozen->broken = true;
 	return !frozen->broken;
@@ -160,84 +158,93 @@ frozen_is_broken(struct frozen *frozen)
 
 /* ---- keys ---- */
 
+static bool
+is_prefix(const struct item *item)
+{
+	return item->kind == ITEM_PREFIX4 || item->kind == ITEM_PREFIX6;
+}
+
+int
+frozen_key_of(const struct item *item)
+{
+	if (is_prefix(item))
+		return (item->criterion == RULE_FROM ? FROZEN_FROM4 : FROZEN_TO4) +
+		    (item->kind == ITEM_PREFIX6);
+	if (item->kind >= ITEM_NAME && item->kind <= ITEM_USER)
+		return FROZEN_NAME + item->kind - ITEM_NAME;
+	return -1;
+}
+
+const void *
+frozen_bytes(const struct rule *rule, const struct item *item, size_t *size)
+{
+	if (frozen_key_of(item) >= FROZEN_NAME) {
+		*size = item->length;
+		return rules_name(rule, item);
+	}
+	*size = item->kind == ITEM_PREFIX6 ? 16 : 4;
+	return item->kind == ITEM_PREFIX6 ? rules_octets(item) : item->is.four;
+}
+
+uint64_t
+frozen_mix(uint64_t hash, const void *bytes, size_t size)
+{
+	const unsigned char *octets = bytes;
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		hash = (hash ^ octets[i]) * 1099511628211U;
+	return hash;
+}
+
 uint32_t
 frozen_hash(enum frozen_key key, unsigned length, const void *bytes, size_t size)
 {
-	const unsigned char *octets = bytes;
-	bool is_name = key == FROZEN_NAME || key == FROZEN_DOMAIN;
-	uint32_t hash = 2166136261U; /* FNV-1a, and the last step of MurmurHash3 */
-	unsigned octet;
+	uint64_t hash = 14695981039346656037U + key + 256 * length;
+	const char *name = bytes;
+	unsigned char small;
 	size_t i;
 
-	hash = (hash ^ (uint32_t)key) * 16777619U;
-	hash = (hash ^ length) * 16777619U;
-	for (i = 0; i < size; i++) {
-		octet = octets[i];
-		if (is_name && octet >= 'A' && octet <= 'Z')
-			octet += 'a' - 'A';
-		hash = (hash ^ octet) * 16777619U;
-	}
-	hash = (hash ^ hash >> 16) * 0x85ebca6bU;
-	hash = (hash ^ hash >> 13) * 0xc2b2ae35U;
-	return hash ^ hash >> 16;
-}
-
-void
-frozen_mask(unsigned char *octets, size_t size, unsigned length)
-{
-	size_t i;
-
-	for (i = length / 8; i < size; i++)
-		octets[i] &= (unsigned char)(i == length / 8 ? ~(0xffU >> length % 8) : 0);
+	if (key != FROZEN_NAME && key != FROZEN_DOMAIN)
+		hash = frozen_mix(hash, bytes, size);
+	else
+		for (i = 0; i < size; i++) {
+			small = (unsigned char)(name[i] + (name[i] >= 'A' && name[i] <= 'Z') * 32);
+			hash = frozen_mix(hash, &small, 1);
+		}
+	return (uint32_t)((hash ^ hash >> 32) * 0x9e3779b97f4a7c15U >> 32);
 }
 
 /* ---- searching ---- */
 
-/* Reads more numbers of a run that has used up what it had. */
-static void
+/* Reads more entries of a run that has used up what it had. False if there are none. */
+static bool
 refill(struct frozen *frozen, struct run *run)
 {
+	const struct frozen_header *header = &frozen->header;
+	uint64_t count = (header->buckets - header->entries) / sizeof *run->ahead;
+
+	if (run->at >= count)
+		return false;
 	run->used = 0;
-	run->have = run->left < AHEAD ? run->left : AHEAD;
-	if (run->have > 0 &&
-	    !read_at(frozen, run->numbers, run->have * sizeof *run->numbers,
-		frozen->header.lists + (uint64_t)run->at * sizeof(uint32_t)))
-		run->have = 0;
+	run->have = count - run->at < AHEAD ? (uint32_t)(count - run->at) : AHEAD;
 	run->at += run->have;
-	run->left -= run->have;
+	return read_at(frozen, run->ahead, run->have * sizeof *run->ahead,
+	    header->entries + (uint64_t)(run->at - run->have) * sizeof *run->ahead);
 }
 
-static void
-add_list(struct frozen *frozen, uint32_t list)
+/* Goes on to the next rule that begins after the last one, so that no rule is read twice. False if
+ * the key has no more. */
+static bool
+advance(struct frozen *frozen, struct run *run)
 {
-	uint64_t at = frozen->header.lists + (uint64_t)list * sizeof(uint32_t);
-	struct run *run = &frozen->runs[frozen->run_count];
-	uint32_t length;
-
-	if (!read_at(frozen, &length, sizeof length, at) || frozen->run_count == RUNS ||
-	    length > frozen->words) {
-		frozen->broken = true;
-		return;
-	}
-	frozen->words -= length;
-	run->at = list + 1;
-	run->left = length;
-	refill(frozen, run);
-	frozen->run_count += run->have > 0;
-}
-
-static void
-add_rules(struct frozen *frozen, uint32_t rules)
-{
-	struct run *run = &frozen->runs[frozen->run_count];
-
-	if (rules & FROZEN_LIST) {
-		add_list(frozen, rules & ~FROZEN_LIST);
-	} else if (frozen->run_count == RUNS) {
-		frozen->broken = true;
-	} else {
-		*run = (struct run){ .have = 1, .numbers = { rules } };
-		frozen->run_count++;
+	for (;; run->used++) {
+		if (run->used == run->have && !refill(frozen, run))
+			return false;
+		if (run->ahead[run->used].hash != run->hash)
+			return false;
+		if (run->ahead[run->used].number >= frozen->next)
+			return true;
 	}
 }
 
@@ -245,32 +252,34 @@ static void
 look_up(struct frozen *frozen, uint32_t hash)
 {
 	const struct frozen_header *header = &frozen->header;
-	struct frozen_slot slots[FROZEN_NEAR];
-	uint64_t homes = (header->lists - header->slots) / sizeof *slots - FROZEN_NEAR;
-	uint64_t home = hash * homes >> 32;
-	size_t i;
+	uint64_t buckets = (header->strings - header->buckets) / sizeof(uint32_t) - 1;
+	uint32_t bucket[2], middle;
+	struct frozen_entry entry;
+	bool found = false;
 
-	if (!read_at(frozen, slots, sizeof slots, header->slots + home * sizeof *slots))
+	if (!read_at(frozen, bucket, sizeof bucket,
+		header->buckets + (hash * buckets >> 32) * sizeof *bucket))
 		return;
-	/* No slot between a key's home and its own is empty. */
-	for (i = 0; i < FROZEN_NEAR && slots[i].rules != FROZEN_EMPTY; i++)
-		if (slots[i].hash == hash) {
-			add_rules(frozen, slots[i].rules);
+	while (bucket[0] < bucket[1]) {
+		middle = bucket[0] + (bucket[1] - bucket[0]) / 2;
+		if (!read_at(frozen, &entry, sizeof entry,
+			header->entries + (uint64_t)middle * sizeof entry))
 			return;
-		}
+		found |= entry.hash == hash;
+		bucket[entry.hash < hash ? 0 : 1] = middle + (entry.hash < hash);
+	}
+	if (found)
+		frozen->runs[frozen->run_count++] = (struct run){ .hash = hash, .at = bucket[0] };
 }
 
 void
 frozen_begin(struct frozen *frozen, bool maybe)
 {
-	const struct frozen_header *header = &frozen->header;
-
 	frozen->run_count = 0;
-	frozen->end = header->records;
-	frozen->words = (header->size - header->lists) / sizeof(uint32_t);
-	add_list(frozen, header->always);
+	frozen->next = 0;
+	look_up(frozen, frozen_hash(FROZEN_ALWAYS, 0, NULL, 0));
 	if (maybe)
-		add_list(frozen, header->maybe);
+		look_up(frozen, frozen_hash(FROZEN_MAYBE, 0, NULL, 0));
 }
 
 void
@@ -278,16 +287,17 @@ frozen_by_prefix(
     struct frozen *frozen, enum frozen_key key, const unsigned char *octets, unsigned length)
 {
 	const uint32_t *lengths = frozen->header.lengths[key];
-	size_t size = key == FROZEN_FROM4 || key == FROZEN_TO4 || key == FROZEN_MAYBE4 ? 4 : 16;
-	unsigned char masked[16];
+	unsigned size = key == FROZEN_FROM4 || key == FROZEN_TO4 || key == FROZEN_MAYBE4 ? 4 : 16;
+	unsigned char masked[16] = { 0 }; /* the first i bits of the octets */
 	unsigned i;
 
 	for (i = 0; i <= length; i++) {
-		if (!(lengths[i / 32] >> i % 32 & 1))
-			continue;
-		memcpy(masked, octets, size);
-		frozen_mask(masked, size, i);
-		look_up(frozen, frozen_hash(key, i, masked, size));
+		if (lengths[i / 32] >> i % 32 & 1) {
+			memcpy(masked, octets, i / 8);
+			if (i % 8 != 0)
+				masked[i / 8] = octets[i / 8] & (unsigned char)~(0xffU >> i % 8);
+			look_up(frozen, frozen_hash(key, i, masked, size));
+		}
 	}
 }
 
@@ -314,49 +324,30 @@ frozen_by_user(struct frozen *frozen, const char *userid, size_t length)
 	look_up(frozen, frozen_hash(FROZEN_USER, 0, userid, length));
 }
 
-/* The smallest number that a run has next, which is taken from all of them. */
-static uint32_t
-take_smallest(struct frozen *frozen)
-{
-	uint32_t smallest = FROZEN_EMPTY;
-	struct run *run;
-	size_t i;
-
-	for (i = 0; i < frozen->run_count; i++) {
-		run = &frozen->runs[i];
-		if (run->numbers[run->used] < smallest)
-			smallest = run->numbers[run->used];
-	}
-	for (i = 0; i < frozen->run_count; i++) {
-		run = &frozen->runs[i];
-		if (run->numbers[run->used] != smallest)
-			continue;
-		if (++run->used == run->have)
-			refill(frozen, run);
-		if (run->have == 0)
-			*run = frozen->runs[--frozen->run_count], i--;
-	}
-	return smallest;
-}
-
 const struct rule *
 frozen_next(struct frozen *frozen)
 {
+	uint32_t smallest = UINT32_MAX, number;
 	const struct rule *rule;
-	uint32_t number;
+	size_t i = 0;
 
-	if (frozen->run_count == 0 || frozen->broken)
+	while (i < frozen->run_count) {
+		if (!advance(frozen, &frozen->runs[i])) {
+			frozen->runs[i] = frozen->runs[--frozen->run_count];
+			continue;
+		}
+		number = frozen->runs[i].ahead[frozen->runs[i].used].number;
+		smallest = number < smallest ? number : smallest;
+		i++;
+	}
+	if (frozen->run_count == 0)
 		return NULL;
-	number = take_smallest(frozen);
-	if (frozen->broken)
-		return NULL;
-	frozen->at = frozen->header.records + (uint64_t)number * 8;
-	/* Records that overlap could have any of them read over and over. */
-	rule = frozen->at >= frozen->end ? frozen_rule(frozen, frozen->at) : NULL;
+	frozen->at = sizeof frozen->header + (uint64_t)smallest * 8;
+	rule = frozen_rule(frozen, frozen->at);
 	if (rule == NULL)
 		frozen->broken = true;
 	else
-		frozen->end = frozen->at + rule->size;
+		frozen->next = smallest + (rule->size + UINT64_C(7)) / 8;
 	return rule;
 }
 
@@ -366,46 +357,46 @@ frozen_at(const struct frozen *frozen)
 	return frozen->at;
 }
 
-/* A record that does not fit where the others go. */
+/* So many bytes of records, read unless they are there already; NULL if that fails. */
 static const struct rule *
-large_rule(struct frozen *frozen, uint64_t at, size_t size)
+record_at(struct frozen *frozen, uint64_t at, size_t size)
 {
-	drop_large(frozen);
-	frozen->large_size = size;
-	frozen->large =
-	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (frozen->large == MAP_FAILED) {
-		frozen->large = NULL;
+	uint64_t most = frozen->header.entries - at;
+
+	if (size > most)
 		return NULL;
+	if (size > RECORD) {
+		drop_large(frozen);
+		frozen->large =
+		    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (frozen->large == MAP_FAILED)
+			frozen->large = NULL;
+		frozen->large_size = size;
+		return frozen->large != NULL && read_at(frozen, frozen->large, size, at)
+		    ? frozen->large
+		    : NULL;
 	}
-	return read_at(frozen, frozen->large, size, at) ? frozen->large : NULL;
-}
-
-const struct rule *
-frozen_rule(struct frozen *frozen, uint64_t at)
-{
-	const struct frozen_header *header = &frozen->header;
-	const struct rule *rule;
-	uint64_t most = header->slots - at;
-
-	if (at < header->records || at >= header->slots || most < sizeof *rule)
-		return NULL;
-	if (at < frozen->read_at || at + sizeof *rule > frozen->read_at + frozen->read_length ||
-	    at +
-		    ((const struct rule *)(const void *)((char *)frozen->record +
-			 (at - frozen->read_at)))
-			->size >
-		frozen->read_at + frozen->read_length) {
+	if (at < frozen->read_at || at + size > frozen->read_at + frozen->read_length) {
 		frozen->read_at = at;
 		frozen->read_length = most < RECORD ? (size_t)most : RECORD;
 		if (!read_at(frozen, frozen->record, frozen->read_length, at))
 			return NULL;
 	}
-	rule = (const struct rule *)(const void *)((char *)frozen->record + (at - frozen->read_at));
-	if (rule->size > most)
+	return (const void *)((const char *)frozen->record + (at - frozen->read_at));
+}
+
+const struct rule *
+frozen_rule(struct frozen *frozen, uint64_t at)
+{
+	const struct rule *rule;
+	size_t size;
+
+	if (frozen->image != NULL)
+		return (const void *)(frozen->image + at);
+	rule = at < frozen->header.entries ? record_at(frozen, at, sizeof *rule) : NULL;
+	if (rule == NULL)
 		return NULL;
-	most = rule->size;
-	if (most > frozen->read_at + frozen->read_length - at)
-		rule = large_rule(frozen, at, (size_t)most);
-	return rule != NULL && rules_is_sound(rule, (size_t)most) ? rule : NULL;
+	size = rule->size;
+	rule = record_at(frozen, at, size);
+	return rule != NULL && rules_is_sound(rule, size) ? rule : NULL;
 }

@@ -30,40 +30,36 @@ enum frozen_key {
 	FROZEN_PREFIXES, /* so many kinds are prefixes */
 	FROZEN_NAME = FROZEN_PREFIXES,
 	FROZEN_DOMAIN,
-	FROZEN_USER
+	FROZEN_USER,
+	FROZEN_ALWAYS, /* rules without a key: one key without a value */
+	FROZEN_MAYBE   /* the same for a name */
 };
 
-enum { FROZEN_VERSION = 1, FROZEN_ORDER = 0x01020304, FROZEN_NEAR = 16 };
+enum { FROZEN_VERSION = 1, FROZEN_ORDER = 0x01020304 };
 
 #define FROZEN_MAGIC "socks4-stdio frozen list"
 
-/* The file: this, label and path (each with its NUL), the records, the slots, the lists. Offsets
- * from the start of the file, multiples of 8. */
+/* The file: this, the records, the entries, the buckets, label and path (each with its NUL).
+ * Offsets from the start of the file. */
 struct frozen_header {
 	char magic[24];
 	uint32_t version, order, word; /* word: bytes of a size_t */
 	uint32_t internal;	       /* the rules' bits, all together */
-	uint64_t records, slots, lists, size;
-	uint64_t rules;		/* how many */
-	uint32_t always, maybe; /* lists: rules without a key, and those without one for a name */
-	uint32_t label, path;	/* lengths with NUL */
-	int64_t made;		/* when, seconds of the epoch */
-	uint64_t text_size;	/* of the text; the times are its modification */
+	uint64_t entries, buckets, strings, size;
+	uint64_t rules;	      /* how many */
+	uint32_t label, path; /* lengths with NUL */
+	int64_t made;	      /* when, seconds of the epoch */
+	uint64_t text_size;   /* of the text; the times are its modification */
 	int64_t text_seconds, text_nanoseconds;
 	uint32_t lengths[FROZEN_PREFIXES][5]; /* bits: the prefix lengths that occur */
 };
 
-/* A key's rules: its hash is found at most FROZEN_NEAR slots after its home, which is the slot
- * hash * slots / 2^32. */
-struct frozen_slot {
-	uint32_t hash;
-	uint32_t rules; /* a record's number, or with FROZEN_LIST a list's */
+/* A rule under a key, by the key's hash and the record's offset from the first one, in eighths.
+ * Sorted by both. A bucket is the number of the first entry whose hash * buckets / 2^32 is as large
+ * as the bucket's own number; one more bucket ends the last. */
+struct frozen_entry {
+	uint32_t hash, number;
 };
-
-/* A record's number is its offset from the first one, in eighths. A list's is that of its first
- * word, which has the length; then come records' numbers, ascending. */
-#define FROZEN_LIST 0x80000000U
-#define FROZEN_EMPTY UINT32_MAX
 
 struct frozen;
 
@@ -86,8 +82,8 @@ const struct frozen_header *frozen_header(const struct frozen *frozen);
 /* Copies label and path, each with its NUL, one after the other. False if that cannot be read. */
 bool frozen_strings(struct frozen *frozen, char *strings, size_t size);
 
-/* A search: begin, name the keys in any order, then take the rules that are filed under one of them
- * or under none, in their order. Names are as a request has them. */
+/* A search: begin, name each key once in any order, then take the rules that are filed under one of
+ * them or under none, in their order. Names are as a request has them. */
 void frozen_begin(struct frozen *frozen, bool maybe);
 void frozen_by_prefix(
     struct frozen *frozen, enum frozen_key key, const unsigned char *octets, unsigned length);
@@ -103,10 +99,15 @@ uint64_t frozen_at(const struct frozen *frozen);
 /* True once something in the file was wrong, or if it has been changed since it was opened. */
 bool frozen_is_broken(struct frozen *frozen);
 
-/* The hash of a key; of names the case does not count. */
-uint32_t frozen_hash(enum frozen_key key, unsigned length, const void *bytes, size_t size);
+/* The kind of key that an item is, or -1: it matches what no key can find. */
+int frozen_key_of(const struct item *item);
 
-/* Keeps the first length bits of an address of so many octets. */
-void frozen_mask(unsigned char *octets, size_t size, unsigned length);
+/* What the item is about, so many bytes: octets, a name, ports. */
+const void *frozen_bytes(const struct rule *rule, const struct item *item, size_t *size);
+
+/* FNV-1a that goes on from a hash, and the hash of a key, of whose names the case does not count.
+ */
+uint64_t frozen_mix(uint64_t hash, const void *bytes, size_t size);
+uint32_t frozen_hash(enum frozen_key key, unsigned length, const void *bytes, size_t size);
 
 #endif
