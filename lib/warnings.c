@@ -14,6 +14,12 @@
 
 /* ---- whether one rule matches all that another matches ---- */
 
+static bool
+is_prefix(const struct item *item)
+{
+	return item->kind == ITEM_PREFIX4 || item->kind == ITEM_PREFIX6;
+}
+
 static struct prefix
 prefix_of(const struct item *item)
 {
@@ -25,18 +31,14 @@ prefix_of(const struct item *item)
 }
 
 static bool
-is_prefix(const struct item *item)
+prefix_covers(const struct prefix *wide, const struct item *item)
 {
-	return item->kind == ITEM_PREFIX4 || item->kind == ITEM_PREFIX6;
-}
+	struct prefix narrow;
 
-static bool
-prefix_covers(const struct item *a, const struct item *b)
-{
-	struct prefix wide = prefix_of(a), narrow = prefix_of(b);
-
-	return a->kind == b->kind && wide.length <= narrow.length &&
-	    address_in_prefix(&narrow.address, &wide);
+	if (!is_prefix(item))
+		return false;
+	narrow = prefix_of(item);
+	return wide->length <= narrow.length && address_in_prefix(&narrow.address, wide);
 }
 
 static bool
@@ -80,7 +82,8 @@ item_covers(
 		return (narrow->kind == ITEM_NAME || narrow->kind == ITEM_DOMAIN) &&
 		    name_covers(a, wide, b, narrow);
 	default:
-		return is_prefix(narrow) && prefix_covers(wide, narrow);
+		prefix = prefix_of(wide);
+		return prefix_covers(&prefix, narrow);
 	}
 }
 
@@ -157,9 +160,6 @@ covers(const struct rule *a, const struct rule *b)
 struct checker {
 	struct frozen *index;
 	void (*tell)(unsigned line, const char *warning);
-	const char *records;
-	size_t *guards; /* where the rules are that deny to internal */
-	size_t guard_count;
 };
 
 /* Names keys of the rule: what covers all its items is filed under one of those that cover its
@@ -167,43 +167,23 @@ struct checker {
 static void
 ask_by(struct frozen *index, const struct rule *rule)
 {
-	const struct item *item, *before = NULL;
-	bool from;
+	const struct item *item;
+	int key, before = -1; /* the criterion of the item before */
+	const char *bytes;
+	size_t size;
 
 	frozen_begin(index, false);
-	for (item = rules_first(rule); item != NULL; before = item, item = rules_next(rule, item)) {
-		if (before != NULL && before->criterion == item->criterion)
-			continue;
-		from = item->criterion == RULE_FROM;
-		if (item->kind == ITEM_PREFIX4)
-			frozen_by_prefix(index, from ? FROZEN_FROM4 : FROZEN_TO4,
-			    rules_octets(item), item->length);
-		else if (item->kind == ITEM_PREFIX6)
-			frozen_by_prefix(index, from ? FROZEN_FROM6 : FROZEN_TO6,
-			    rules_octets(item), item->length);
-		else if (item->kind == ITEM_NAME || item->kind == ITEM_DOMAIN)
-			frozen_by_name(
-			    index, rules_name(rule, item), item->length, item->kind == ITEM_DOMAIN);
-		else if (item->kind == ITEM_USER)
-			frozen_by_user(index, rules_name(rule, item), item->length);
-	}
-}
-
-static void
-check_earlier(struct checker *checker, const struct rule *rule)
-{
-	const struct rule *earlier;
-	char warning[96];
-	struct text text = TEXT(warning);
-
-	ask_by(checker->index, rule);
-	while ((earlier = frozen_next(checker->index)) != NULL && earlier->line < rule->line) {
-		if (!covers(earlier, rule))
-			continue;
-		text_put(&text, "this rule never decides: line %u matches all that it matches",
-		    earlier->line);
-		checker->tell(rule->line, warning);
-		return;
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item)) {
+		key = item->criterion != before ? frozen_key_of(item) : -1;
+		before = item->criterion;
+		bytes = frozen_bytes(rule, item, &size);
+		if (key == FROZEN_USER)
+			frozen_by_user(index, bytes, size);
+		else if (key >= FROZEN_NAME)
+			frozen_by_name(index, bytes, size, key == FROZEN_DOMAIN);
+		else if (key != -1)
+			frozen_by_prefix(
+			    index, (enum frozen_key)key, rules_octets(item), item->length);
 	}
 }
 
@@ -215,36 +195,42 @@ lets_others_in(const struct rule *rule)
 	static const struct prefix loopback6 = { { .family = AF_INET6, .octets = { [15] = 1 } },
 		128 };
 	const struct item *item;
-	struct prefix prefix;
 
-	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item)) {
-		if (item->criterion != RULE_FROM || item->kind == ITEM_LOCAL)
-			continue;
-		if (!is_prefix(item))
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
+		if (item->criterion == RULE_FROM && item->kind != ITEM_LOCAL &&
+		    !prefix_covers(&loopback4, item) && !prefix_covers(&loopback6, item))
 			return true;
-		prefix = prefix_of(item);
-		if (!(prefix.length >= 8 && address_in_prefix(&prefix.address, &loopback4)) &&
-		    !(prefix.length == 128 && address_in_prefix(&prefix.address, &loopback6)))
-			return true;
-	}
 	return false;
 }
 
+/* Looks for a rule that decides before this one and, if it opens internal addresses, for one that
+ * denies them. */
 static void
-check_internal(struct checker *checker, const struct rule *rule)
+check_earlier(struct checker *checker, const struct rule *rule)
 {
-	size_t i;
+	bool internal = rule->permit && !has_criterion(rule, RULE_TO) && lets_others_in(rule);
+	bool guards = frozen_header(checker->index)->internal & 1 << RULE_TO;
+	const struct rule *earlier;
+	unsigned decides = 0;
+	char warning[96];
+	struct text text = TEXT(warning);
 
-	if (!rule->permit || has_criterion(rule, RULE_TO) || !lets_others_in(rule))
-		return;
-	for (i = 0; i < checker->guard_count; i++)
-		if (asks_no_more(
-			(const struct rule *)(const void *)(checker->records + checker->guards[i]),
-			rule))
-			return;
-	checker->tell(rule->line,
-	    "clients can reach internal addresses: put `deny to internal` before this rule, "
-	    "or write `to any` if that is meant");
+	ask_by(checker->index, rule);
+	while ((decides == 0 || (internal && guards)) &&
+	    (earlier = frozen_next(checker->index)) != NULL && earlier->line < rule->line) {
+		if (decides == 0 && covers(earlier, rule))
+			decides = earlier->line;
+		if (internal && !earlier->permit && earlier->internal & 1 << RULE_TO &&
+		    asks_no_more(earlier, rule))
+			internal = false;
+	}
+	text_put(&text, "this rule never decides: line %u matches all that it matches", decides);
+	if (decides != 0)
+		checker->tell(rule->line, warning);
+	if (internal)
+		checker->tell(rule->line,
+		    "clients can reach internal addresses: put `deny to internal` before this "
+		    "rule, or write `to any` if that is meant");
 }
 
 static void
@@ -276,49 +262,26 @@ check_words(struct checker *checker, const struct rule *rule)
 	}
 }
 
-static bool
-check_all(struct checker *checker, const struct rule *records, size_t bytes)
-{
-	const char *at = (const char *)records, *end = at + bytes;
-	const struct rule *rule;
-	size_t *guards;
-	bool permits = false;
-
-	for (; at < end; at += rule->size) {
-		rule = (const struct rule *)(const void *)at;
-		permits = permits || rule->permit;
-		check_earlier(checker, rule);
-		check_internal(checker, rule);
-		check_words(checker, rule);
-		if (rule->permit || !(rule->internal & 1 << RULE_TO))
-			continue;
-		guards = realloc(checker->guards, (checker->guard_count + 1) * sizeof *guards);
-		if (guards == NULL)
-			return false;
-		checker->guards = guards;
-		checker->guards[checker->guard_count++] =
-		    (size_t)((const char *)rule - checker->records);
-	}
-	if (!permits)
-		checker->tell(0, "no rule permits anything: every request is denied");
-	return true;
-}
-
 bool
 warnings_find(const struct rule *records, size_t bytes, const void *image,
     void (*tell)(unsigned line, const char *warning))
 {
-	struct checker checker = {
-		.tell = tell, .index = calloc(1, FROZEN_SIZE), .records = (const char *)records
-	};
-	bool done = false;
+	struct checker checker = { .tell = tell, .index = calloc(1, FROZEN_SIZE) };
+	const char *at = (const char *)records, *end = at + bytes;
+	const struct rule *rule;
+	bool permits = false;
 
-	if (checker.index != NULL) {
-		frozen_use(checker.index, image);
-		done = check_all(&checker, records, bytes);
-		frozen_close(checker.index);
+	if (checker.index == NULL)
+		return false;
+	frozen_use(checker.index, image);
+	for (; at < end; at += rule->size) {
+		rule = (const struct rule *)(const void *)at;
+		permits = permits || rule->permit;
+		check_earlier(&checker, rule);
+		check_words(&checker, rule);
 	}
+	if (!permits)
+		tell(0, "no rule permits anything: every request is denied");
 	free(checker.index);
-	free(checker.guards);
-	return done;
+	return true;
 }
