@@ -256,8 +256,9 @@ relay() {
 	SESSION=$(pgrep -P "${PIDS[launcher]}")
 }
 
-pss() {
-	sed -n 's/^Pss: *\([0-9]*\) kB$/\1/p' "/proc/$SESSION/smaps_rollup"
+# KiB of its own; what it shares with other sessions depends on how many there are
+own() {
+	sed -n 's/^Pss_Anon: *\([0-9]*\) kB$/\1/p' "/proc/$SESSION/smaps_rollup"
 }
 
 @test "a relaying session has closed the list, and holds no more than with a short text" {
@@ -267,11 +268,11 @@ pss() {
 	echo 'permit from 127.0.0.0/8' | tee short >>long
 	freeze long
 	relay "$static" -a "$PWD/short" -l none
-	most=$(($(pss) + 4))
+	most=$(($(own) + 4))
 	stop_all
 	exec {fd}>&-
 	relay "$static" -a "$PWD/frozen" -l none
-	[ "$(pss)" -le "$most" ]
+	[ "$(own)" -le "$most" ]
 	[[ "$(readlink "/proc/$SESSION/fd/"*)" != *frozen* ]]
 }
 
