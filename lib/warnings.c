@@ -45,11 +45,12 @@ static bool
 name_covers(
     const struct rule *a, const struct item *wide, const struct rule *b, const struct item *narrow)
 {
-	const char *tail = rules_name(b, narrow) + narrow->length - wide->length;
+	const char *tail;
 
 	if (narrow->length < wide->length ||
 	    (wide->kind == ITEM_NAME && narrow->kind == ITEM_DOMAIN))
 		return false;
+	tail = rules_name(b, narrow) + narrow->length - wide->length;
 	if (narrow->length > wide->length && (wide->kind == ITEM_NAME || tail[-1] != '.'))
 		return false;
 	return strncasecmp(rules_name(a, wide), tail, wide->length) == 0;
@@ -242,6 +243,8 @@ check_words(struct checker *checker, const struct rule *rule)
 	size_t i;
 
 	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item)) {
+		if (item->kind != ITEM_NAME && item->kind != ITEM_USER)
+			continue;
 		name = rules_name(rule, item);
 		for (i = 0; item->kind == ITEM_NAME && i < sizeof everything / sizeof *everything;
 		     i++)
