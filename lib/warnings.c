@@ -88,41 +88,33 @@ item_covers(
 	}
 }
 
-static bool
-has_item_that_covers(const struct rule *a, const struct rule *b, const struct item *narrow)
+/* The items of a criterion stand together. NULL if it is left out. */
+static const struct item *
+first_of(const struct rule *rule, enum rule_criterion criterion)
 {
-	const struct item *wide;
+	const struct item *item = rules_first(rule);
 
-	for (wide = rules_first(a); wide != NULL; wide = rules_next(a, wide))
-		if (wide->criterion == narrow->criterion && item_covers(a, wide, b, narrow))
-			return true;
-	return false;
+	while (item != NULL && item->criterion != criterion)
+		item = rules_next(rule, item);
+	return item;
 }
 
-static bool
-has_criterion(const struct rule *rule, enum rule_criterion criterion)
-{
-	const struct item *item;
-
-	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-		if (item->criterion == criterion)
-			return true;
-	return false;
-}
-
-/* Of one criterion: a names none, or each item of b is covered by one of a's. */
+/* Of one criterion: a leaves it out, or each item of b is covered by one of a's. */
 static bool
 criterion_covers(const struct rule *a, const struct rule *b, enum rule_criterion criterion)
 {
-	const struct item *narrow;
+	const struct item *first = first_of(a, criterion), *narrow = first_of(b, criterion), *wide;
 
-	if (!has_criterion(a, criterion))
-		return true;
-	if (!has_criterion(b, criterion))
-		return false;
-	for (narrow = rules_first(b); narrow != NULL; narrow = rules_next(b, narrow))
-		if (narrow->criterion == criterion && !has_item_that_covers(a, b, narrow))
+	if (first == NULL || narrow == NULL)
+		return first == NULL;
+	for (; narrow != NULL && narrow->criterion == criterion; narrow = rules_next(b, narrow)) {
+		wide = first;
+		while (wide != NULL && wide->criterion == criterion &&
+		    !item_covers(a, wide, b, narrow))
+			wide = rules_next(a, wide);
+		if (wide == NULL || wide->criterion != criterion)
 			return false;
+	}
 	return true;
 }
 
@@ -142,18 +134,18 @@ names_unspecified(const struct rule *rule)
 static bool
 asks_no_more(const struct rule *a, const struct rule *b)
 {
-	return (a->command == 0 || a->command == b->command) && criterion_covers(a, b, RULE_FROM) &&
-	    criterion_covers(a, b, RULE_USER) && criterion_covers(a, b, RULE_PORT);
+	return (a->command == 0 || a->command == b->command) && criterion_covers(a, b, RULE_PORT) &&
+	    criterion_covers(a, b, RULE_USER) && criterion_covers(a, b, RULE_FROM);
 }
 
 static bool
 covers(const struct rule *a, const struct rule *b)
 {
-	/* BIND to 0.0.0.0 passes over permits that do not name it. */
-	if (a->permit && b->command != SOCKS4_CONNECT && names_unspecified(b) &&
-	    !names_unspecified(a))
+	if (!asks_no_more(a, b) || !criterion_covers(a, b, RULE_TO))
 		return false;
-	return criterion_covers(a, b, RULE_TO) && asks_no_more(a, b);
+	/* BIND to 0.0.0.0 passes over permits that do not name it. */
+	return !a->permit || b->command == SOCKS4_CONNECT || !names_unspecified(b) ||
+	    names_unspecified(a);
 }
 
 /* ---- the warnings ---- */
@@ -197,9 +189,10 @@ lets_others_in(const struct rule *rule)
 		128 };
 	const struct item *item;
 
-	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-		if (item->criterion == RULE_FROM && item->kind != ITEM_LOCAL &&
-		    !prefix_covers(&loopback4, item) && !prefix_covers(&loopback6, item))
+	for (item = first_of(rule, RULE_FROM); item != NULL && item->criterion == RULE_FROM;
+	     item = rules_next(rule, item))
+		if (item->kind != ITEM_LOCAL && !prefix_covers(&loopback4, item) &&
+		    !prefix_covers(&loopback6, item))
 			return true;
 	return false;
 }
@@ -209,7 +202,7 @@ lets_others_in(const struct rule *rule)
 static void
 check_earlier(struct checker *checker, const struct rule *rule)
 {
-	bool internal = rule->permit && !has_criterion(rule, RULE_TO) && lets_others_in(rule);
+	bool internal = rule->permit && first_of(rule, RULE_TO) == NULL && lets_others_in(rule);
 	bool guards = frozen_header(checker->index)->internal & 1 << RULE_TO;
 	const struct rule *earlier;
 	unsigned decides = 0;

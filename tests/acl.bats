@@ -297,6 +297,7 @@ two_addresses='
 				connect u 203.0.113.1 64:ff9b::198.51.100.78 80 deny 1 64:ff9b::c633:644e
 				connect u 203.0.113.1 2002:c633:644e::1 80 deny 1
 				connect u 203.0.113.1 ::198.51.100.78 80 deny 1 ::c633:644e
+				connect u 203.0.113.1 198.51.100.255 80 deny 1
 				connect u 203.0.113.1 198.51.99.9 80 deny 1
 				connect u 203.0.113.1 198.51.99.16 80 permit 2
 				connect u 203.0.113.1 198.51.100.79 80 permit 2
