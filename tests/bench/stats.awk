@@ -4,7 +4,7 @@ BEGIN {
 	FS = "\t"
 	LABEL["direct"] = "no relay"
 	LABEL["floor:serve"] = "floor program"
-	LABEL["bare:serve"] = "the same with a bare relay"
+	LABEL["bare:serve"] = "floor program with a bare relay"
 	LABEL["frozen:serve"] = "socks4-stdio static, frozen list"
 	LABEL["static:serve"] = "socks4-stdio static, serve"
 	LABEL["static:systemd"] = "socks4-stdio static, systemd"
