@@ -1,6 +1,7 @@
 # BIND as real clients use it: active-mode FTP through Dante's socksify, and the npm package socks.
 
 load helper
+load hosts
 
 # Dante's BIND asks for the server of its control connection, or for 0.0.0.0 and port 0 where it knows of none.
 @test "active-mode FTP through socksify: listing and a file in both directions" {

@@ -1,6 +1,7 @@
 # BIND: both replies, the one caller, its check, and that no listener remains.
 
 load helper
+load hosts
 
 setup() {
 	ACL=$SCRATCH/acl

@@ -3,6 +3,7 @@
 
 # shellcheck disable=SC2016,SC2154 # scripts for other shells stand in single quotes; bats sets stderr
 load helper
+load hosts
 
 setup() {
 	peer=$TOOLS/peer

@@ -8,6 +8,8 @@
 
 # shellcheck source=tests/helper.bash
 . "$(dirname "${BASH_SOURCE[0]}")/helper.bash"
+# shellcheck source=tests/hosts.bash
+. "$TESTS/hosts.bash"
 EXAMPLES=$TESTS/../examples
 LAB=${LAB:-$TESTS/lab}
 LIMIT=$((256 / SLOW)) # of sessions in all, in the examples: slow builds are large, too

@@ -2,6 +2,7 @@
 # client == gateway == server, where each == is a line that tests/lossy.c makes.
 
 load helper
+load hosts
 
 setup() {
 	local host
