@@ -70,6 +70,7 @@ syslog_up() {
 		denied alice example.org -l syslog
 		kill -CONT "${PIDS[logd]}"
 		wait_for grep -q fill "$SCRATCH/syslog"
+		stop logd # which reads to the end
 		! grep -q socks4-stdio "$SCRATCH/syslog"
 	}
 	in_lab stuck
