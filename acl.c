@@ -21,18 +21,18 @@ enum { LARGEST = 64 * 1024 * 1024 }; /* bytes of text */
 enum { STRINGS = 2 * 4096 };	     /* bytes of a frozen list's label and path */
 enum { SMALL = 4096 };		     /* bytes of a list that has not grown yet */
 
-/* One block: this, then the rules' records one after another, or a struct frozen. Mapped, so that
- * nothing of it stays behind in the heap. */
+/* One block: this, then the rules' records one after another, or a struct frozen. Mapped, so
+ * that unmapping it returns all memory to the system. */
 struct acl {
 	size_t size, used; /* bytes of the block */
-	unsigned internal; /* the rules' bits, all together */
+	unsigned internal; /* of all rules, ORed */
 	struct frozen *frozen;
 	struct acl_frozen about;
 };
 
 /* ---- loading ---- */
 
-/* What the records of a text may take: a first guess, which spares most of the moves. */
+/* Guesses the room that the records of a text need; most lists then never move. */
 static size_t
 guess(int fd)
 {
@@ -43,8 +43,7 @@ guess(int fd)
 	    : 0;
 }
 
-/* Its frame must not lie below those that stay: the stack's pages are most of what a session holds.
- */
+/* Not inlined: its large frame would make the stack of every session a page deeper. */
 #ifdef __GNUC__
 __attribute__((noinline))
 #endif
@@ -58,8 +57,8 @@ complain_of_line(
 	complain("%s:%u: %s", path, line, sentence);
 }
 
-/* The list with room for so many more bytes, moved if need be; NULL with errno, and then it is as
- * it was. */
+/* Makes room for more bytes; the list may move. Returns NULL with errno if that fails, and leaves
+ * the list as it was. */
 static struct acl *
 grow(struct acl *acl, size_t more, int fd)
 {
@@ -133,7 +132,7 @@ new_list(size_t size)
 	return acl;
 }
 
-/* Reads the text of which the window may hold a beginning. */
+/* Reads a text; the window may hold its beginning already. */
 static struct acl *
 read_text(struct lines *lines, const char *name, acl_complain complain)
 {
@@ -149,7 +148,7 @@ read_text(struct lines *lines, const char *name, acl_complain complain)
 	return NULL;
 }
 
-/* True if the text is there and not as it was. What was no file has no size. */
+/* True if the text exists and differs. If it was no regular file, no size was kept. */
 static bool
 has_changed(const struct frozen_header *header, const char *path)
 {
@@ -161,17 +160,17 @@ has_changed(const struct frozen_header *header, const char *path)
 		(int64_t)now.st_mtim.tv_nsec != header->text_nanoseconds);
 }
 
-/* The label stays in the log's record when the list is gone. NULL if there is no memory. */
+/* The log needs the label after the list was freed. NULL if there is no memory. */
 static const char *
 keep_label(const char *label)
 {
-	static char usual[256]; /* no more, or it would take a page */
+	static char usual[256]; /* small, so that no page is touched for it alone */
 	char *kept = strlen(label) < sizeof usual ? usual : malloc(strlen(label) + 1);
 
 	return kept != NULL ? strcpy(kept, label) : NULL;
 }
 
-/* Opens the frozen list on fd, which becomes the list's. NULL, or what is wrong. */
+/* Opens the frozen list on fd and takes fd over. Returns NULL, or what is wrong. */
 static const char *
 use_frozen(struct acl *acl, int fd, const struct lines *lines)
 {
@@ -225,7 +224,7 @@ load_builtin(acl_complain complain)
 	return read_text(&lines, "built-in", complain);
 }
 
-/* True unless the file that is read has become another than *before. */
+/* True if the file has not changed since *before. */
 static bool
 is_same(int fd, const struct stat *before)
 {
@@ -288,10 +287,10 @@ acl_frozen(const struct acl *acl)
 
 /* ---- judging ---- */
 
-/* How a request stands to an item. MAYBE: that depends on an address that is not looked up yet. */
+/* Whether an item matches a request. MAYBE: that depends on an address not looked up yet. */
 enum match { NO, MAYBE, YES };
 
-/* A request, and what was found out about it before any rule is held against it. */
+/* A request, and what is found out about it once, before any rule is compared with it. */
 struct question {
 	const struct acl_request *request;
 	size_t name_length;
@@ -299,7 +298,7 @@ struct question {
 				      */
 };
 
-/* If the system does not tell, the answer is the one that permits nothing. */
+/* If the system cannot tell, deny rules match and permit rules do not. */
 static enum match
 match_internal(int internal, bool permit)
 {
@@ -346,7 +345,7 @@ match_user(const struct rule *rule, const struct item *item, const struct questi
 	    : NO;
 }
 
-/* Whether a name that is not looked up could have an address in this prefix: BIND is IPv4, and
+/* Whether a name not looked up yet could have an address in this prefix. BIND is IPv4 only, and
  * unspecified addresses are dropped. */
 static enum match
 prefix_may_match(const struct item *item, const struct acl_request *request)
@@ -356,7 +355,7 @@ prefix_may_match(const struct item *item, const struct acl_request *request)
 	return rules_is_unspecified(item) ? NO : MAYBE;
 }
 
-/* The program sets no locale, so that case is ASCII's here. */
+/* The program sets no locale, so strncasecmp(3) knows ASCII case only. */
 static bool
 name_matches(const struct rule *rule, const struct item *item, const struct question *question)
 {
@@ -402,7 +401,7 @@ match_port(const struct rule *rule, const struct item *item, const struct questi
 	return port >= item->is.ports.low && port <= item->is.ports.high ? YES : NO;
 }
 
-/* "Any caller" (BIND to 0.0.0.0) is permitted by name only. */
+/* BIND to 0.0.0.0 (any caller) is permitted only by a rule that names exactly 0.0.0.0. */
 static bool
 is_passed_over(const struct rule *rule, const struct acl_request *request)
 {
@@ -417,7 +416,7 @@ is_passed_over(const struct rule *rule, const struct acl_request *request)
 	return true;
 }
 
-/* The worst of the criteria that the rule has; of each, the best that one of its items gives. */
+/* Each criterion is as good as its best item, the rule as its worst criterion. */
 static enum match
 match_rule(const struct rule *rule, const struct question *question)
 {
@@ -448,7 +447,7 @@ match_rule(const struct rule *rule, const struct question *question)
 	return is_passed_over(rule, question->request) ? NO : whole;
 }
 
-/* Names the keys by which a frozen list is asked. */
+/* Gives a frozen list the keys to look up. */
 static void
 ask(struct frozen *frozen, const struct question *question)
 {
@@ -514,7 +513,7 @@ acl_judge(struct acl *acl, const struct acl_request *request)
 	struct question question = { .request = request };
 	struct acl_decision decision;
 
-	/* Costs system calls, and so only for lists that say the word. */
+	/* Only for lists that have the word: it costs system calls. */
 	if (acl->internal & 1 << RULE_FROM && request->source->family != AF_UNSPEC)
 		question.internal[RULE_FROM] = internal_has(request->source);
 	if (acl->internal & 1 << RULE_TO && request->address != NULL)
@@ -547,7 +546,7 @@ acl_canonical_name(const char *name, char *canonical)
 
 	if (length > 0 && name[length - 1] == '.')
 		length--;
-	/* glibc looks b\097d up as bad, which no rule that names it would match. */
+	/* glibc looks up b\097d as bad: it would slip past a rule for bad. */
 	if (length == 0 || length > SOCKS4_FIELD || name[length - 1] == '.' ||
 	    strchr(name, '\\') != NULL)
 		return false;

@@ -32,18 +32,18 @@ enum { IN = 0, OUT = 1, ERRORS = 2 };
 
 enum { DRAIN_MOST = 65536, DRAIN_SECONDS = 1 };
 
-/* A PROXY header and a request. What they leave, a byte at least, is room for the relay. */
+/* Room for a PROXY header and a request, and at least one byte more, for the relay. */
 enum { BYTES_MOST = PROXY_V2_MOST + SOCKS4_REQUEST + 1 };
 
 struct session {
 	const struct options *options;
 	struct standard_file *standard; /* fd 0 to 2 */
-	struct candidates_list *list;	/* this and candidates: until the request is granted */
+	struct candidates_list *list;	/* these two: until the request is granted */
 	struct candidates *candidates;	/* or refused */
 	int watch;			/* IN if a socket shows that the client left, else -1 */
 	struct endpoint source;		/* the client: fd 0's peer, or what a PROXY header says */
 	struct endpoint reached;	/* the address that it reached, if a PROXY header says so */
-	bool header_due;		/* a PROXY header stands in front of the request */
+	bool header_due;		/* a PROXY header must come before the request */
 	struct socks4_request request;
 	int64_t deadline; /* of resolving and dialling, or of resolving and waiting */
 	int remote;
@@ -51,7 +51,7 @@ struct session {
 	struct log_record record;
 	int64_t start;
 	char identity[IDENT_USER + 1];
-	size_t length, used; /* of bytes: read so far; header and request */
+	size_t length, used; /* of bytes: all read so far; header and request */
 	unsigned char bytes[BYTES_MOST];
 };
 
@@ -92,7 +92,7 @@ is_sender(const struct options *options, const struct address *peer)
 static enum reason
 find_source(struct session *s)
 {
-	/* Now, since urgent data may come with the request. */
+	/* Before any read: urgent data may come with the request. */
 	standard_prepare(&s->standard[IN], &s->standard[OUT]);
 	switch (standard_peer(&s->standard[IN], &s->source)) {
 	case PEER_TCP:
@@ -162,7 +162,7 @@ client_failure(int error)
 									   : REASON_SYSTEM;
 }
 
-/* One limit on the whole of it, header and request; bytes after them stay for the relay. */
+/* One limit covers header and request; bytes after them are left for the relay. */
 static enum reason
 read_request(struct session *s)
 {
@@ -191,7 +191,8 @@ judge(struct session *s)
 {
 	const struct limits *limits = &s->options->limits;
 	bool binding = s->request.command == SOCKS4_BIND;
-	/* A client that ends its input has left a BIND, and has only finished sending otherwise. */
+	/* A client that ends its input has left if it waits for BIND; else it has only finished
+	 * sending. */
 	const struct pollfd watch = { .fd = s->watch, .events = binding ? net_early_end() : 0 };
 	const struct candidates_question question = { s->list, s->options, &s->source.address,
 		&s->request, net_deadline(binding ? limits->bind : limits->connect), &watch };
@@ -209,7 +210,7 @@ judge(struct session *s)
 	return reason;
 }
 
-/* Finds the identity, as DESIGN.md section 3 has it. Returns false if none can be had. */
+/* Finds the identity (DESIGN.md section 3). Returns false if none was obtained. */
 static bool
 find_identity(struct session *s)
 {
@@ -222,7 +223,7 @@ find_identity(struct session *s)
 	return ident_query(&s->source, &s->reached, deadline, s->identity) == 0;
 }
 
-/* Drops the denied candidates. Returns whether the rule of one that stays asks for an identity. */
+/* Drops the denied candidates. Returns true if a remaining one's rule asks for an identity. */
 static bool
 keep_permitted(struct candidates *candidates)
 {
@@ -241,7 +242,7 @@ keep_permitted(struct candidates *candidates)
 	return wanted;
 }
 
-/* What a rule says to the identity, if one is known, and whether it is the same as USERID. */
+/* Holds a candidate's rule against what is known: an identity, and if so whether it is USERID. */
 static enum reason
 check_identity(const struct candidate *candidate, bool known, bool same)
 {
@@ -270,7 +271,7 @@ identify(struct session *s)
 	if (net_stopped())
 		return REASON_SYSTEM;
 	if (s->deadline != NET_FOREVER)
-		s->deadline += s->record.ms_ident; /* the identity has a limit of its own */
+		s->deadline += s->record.ms_ident; /* the identity query has its own limit */
 	for (i = 0; i < candidates->count; i++) {
 		reason = check_identity(&candidates->each[i], known, same);
 		if (reason == REASON_NONE) {
@@ -284,7 +285,7 @@ identify(struct session *s)
 	return kept > 0 ? REASON_NONE : first;
 }
 
-/* Whether an error says that this process or machine is out of something. */
+/* True if the error means that this process or machine has run out of something. */
 static bool
 is_shortage(int error)
 {
@@ -361,7 +362,7 @@ listening_address(const struct session *s, struct address *address)
 	*address = sources[0];
 	if (address->family == AF_INET)
 		return 0;
-	if (sources[1].family == AF_INET6) { /* -b wants no other family */
+	if (sources[1].family == AF_INET6) { /* -b was given for IPv6 only */
 		errno = EAFNOSUPPORT;
 		return -1;
 	}
@@ -392,7 +393,7 @@ is_expected(const struct candidates *candidates, const struct address *caller)
 	return false;
 }
 
-/* The candidate's rule that let the caller in; the caller is the log line's destination. */
+/* Logs the caller as the destination, and the rule of the candidate that it is. */
 static void
 show_caller(struct session *s, const struct endpoint *caller)
 {
@@ -448,8 +449,8 @@ open_remote(struct session *s)
 									    : client_failure(errno);
 }
 
-/* Takes what the client still sends, so that no reset overtakes the reply. What has come is not
- * needed any more. */
+/* Discards what the client still sends: closing with unread data would send a reset, which could
+ * overtake the reply. */
 static void
 drain(struct session *s, int64_t deadline)
 {
@@ -523,8 +524,8 @@ relay(struct session *s)
 	return end == REASON_ERROR || untold;
 }
 
-/* From the first byte to the reply, in the order of DESIGN.md section 5. A function of its own, or
- * its frame would stay beside that of the relay. */
+/* From the first byte to the reply, in the order of DESIGN.md section 5. Not inlined:
+ * its frame would stay in memory during the relay. */
 #ifdef __GNUC__
 __attribute__((noinline))
 #endif
@@ -555,7 +556,8 @@ serve(const struct options *options, struct standard_file *standard)
 	struct session s;
 	enum reason reason;
 
-	memset(&s, 0, offsetof(struct session, bytes)); /* not the page behind it */
+	memset(
+	    &s, 0, offsetof(struct session, bytes)); /* not bytes: that would touch a page more */
 	s.options = options;
 	s.standard = standard;
 	s.start = net_now();
@@ -566,8 +568,8 @@ serve(const struct options *options, struct standard_file *standard)
 	return reason == REASON_NONE ? relay(&s) : refuse(&s, reason);
 }
 
-/* True if nothing may be written to fd 2: it is closed, or it is the client. A dry run has no
- * client, and the client's user (-c) wants messages unless a launcher put its socket there. */
+/* True if nothing may be written to fd 2, because it is closed or is the client's. A dry run has no
+ * client; the user of -c gets messages unless a launcher made fd 2 its socket. */
 static bool
 errors_are_clients(enum options_mode mode, const struct standard_file *standard)
 {
@@ -606,7 +608,7 @@ print(const char *string)
 int
 main(int argc, char **argv)
 {
-	static struct options options; /* holds memory to the end */
+	static struct options options; /* not on the stack: it lives as long as the process */
 	struct standard_file standard[3] = { standard_look(IN), standard_look(OUT),
 		standard_look(ERRORS) };
 	const char *problem;

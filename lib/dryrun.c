@@ -21,14 +21,14 @@
 
 enum { COMMAND, USER, SOURCE, DESTINATION, PORT, OPERANDS };
 
-enum { REST_MOST = 512 }; /* of a line that has no rule in it: a name and an address at most */
+enum { REST_MOST = 512 }; /* of an answer, without the rule: a name, an address and words */
 
 struct question {
 	struct address source;
 	struct socks4_request request;
 };
 
-/* Fills the request as it would come over the wire. NULL, or what is wrong. */
+/* Makes the request that a client would send. Returns NULL, or what is wrong. */
 static const char *
 read_question(char **operands, struct question *question)
 {
@@ -48,7 +48,7 @@ read_question(char **operands, struct question *question)
 	    address_parse(operands[SOURCE], &question->source) == -1)
 		return "the source is an address or local";
 	if (*operands[DESTINATION] == '\0' || strlen(operands[DESTINATION]) > SOCKS4_FIELD)
-		return "the destination is an address or a name of 1 to 255 bytes";
+		return "the destination must be an address or a name of 1 to 255 bytes";
 	if (options_port(operands[PORT], 0, &request->port) == -1)
 		return "the port is a number or a service name";
 	request->userid = operands[USER];
@@ -61,8 +61,8 @@ read_question(char **operands, struct question *question)
 	return NULL;
 }
 
-/* Prints "permit example.org 198.51.100.9 443 by path:line: text of the rule", then the policy in
- * place of what the rule leaves open. 0, or -1 with errno. */
+/* Prints "permit example.org 198.51.100.9 443 by path:line: text of the rule", then the
+ * identity mode that -i or -I adds. Returns 0, or -1 with errno. */
 static int
 print_decision(const struct candidates_list *list, const struct candidates *candidates,
     const struct acl_decision *decision, const char *address, unsigned port, const char *policy)
@@ -151,7 +151,7 @@ answer(const struct candidates_list *list, const struct options *options, struct
 
 /* ---- questions on standard input ---- */
 
-/* Splits the line at blanks; '' is an empty word. The count of words, at most OPERANDS + 1. */
+/* Splits the line at blanks; '' is an empty word. Returns the count, at most OPERANDS + 1. */
 static int
 split(char *line, char **words)
 {
@@ -263,7 +263,7 @@ print_kind(const struct candidates_list *list)
 	return net_write(STDOUT_FILENO, bytes, text.length, NET_FOREVER);
 }
 
-/* Into path, of that size. False if there is no room. */
+/* Writes the absolute path to path. Returns false if it does not fit. */
 static bool
 make_absolute(const char *given, char *path, size_t size)
 {
@@ -279,7 +279,7 @@ make_absolute(const char *given, char *path, size_t size)
 	return !text.cut;
 }
 
-/* Warns, and writes the frozen form if it is wanted. */
+/* Warns, and writes the frozen form for -o. */
 static int
 check_text(
     const struct candidates_list *list, const struct options *options, const struct stat *text)

@@ -13,7 +13,7 @@
 #include "lib/net.h"
 #include "lib/rules.h"
 
-/* How often a hash was counted; 0: the place is free. */
+/* How often a hash was counted; 0 marks a free place. */
 struct count {
 	uint64_t hash;
 	uint32_t count;
@@ -23,7 +23,7 @@ struct freezer {
 	const struct rule *records;
 	size_t bytes, keys;
 	struct frozen_header header;
-	struct count *counts; /* a power of two of places, half of them free */
+	struct count *counts; /* a power of two of places, at least half of them free */
 	size_t mask;
 	struct frozen_entry *entries;
 	size_t entry_count;
@@ -38,7 +38,7 @@ walk(struct freezer *freezer, void (*visit)(struct freezer *, const struct rule 
 		visit(freezer, (const struct rule *)(const void *)at);
 }
 
-/* Counts a hash and returns how often it has been by now; with add 0, how often it was. */
+/* Adds to the count of a hash and returns it; add 0 only asks. */
 static uint32_t
 count(struct freezer *freezer, uint64_t hash, uint32_t add)
 {
@@ -85,7 +85,8 @@ count_keys(struct freezer *freezer, const struct rule *rule)
 			(void)count(freezer, hash_of(rule, item), 1);
 }
 
-/* How many rules have the keys of this criterion, together; 0 if no key can find the rule by it. */
+/* Returns how many rules share the keys of this criterion, in sum; 0 if no key can find the rule.
+ */
 static uint64_t
 crowd(struct freezer *freezer, const struct rule *rule, enum rule_criterion criterion)
 {
@@ -102,7 +103,7 @@ crowd(struct freezer *freezer, const struct rule *rule, enum rule_criterion crit
 	return sum;
 }
 
-/* The criterion whose keys set the rule apart best, or -1. */
+/* Returns the criterion whose keys are rarest, or -1. */
 static int
 best_criterion(struct freezer *freezer, const struct rule *rule)
 {
@@ -130,8 +131,8 @@ file(struct freezer *freezer, const struct rule *rule, uint32_t hash)
 	    (struct frozen_entry){ hash, (uint32_t)(offset / 8) };
 }
 
-/* Files the rule under each of its keys of a criterion, or if that is -1 under the key of those
- * that have none; prefixes under keys that are so many kinds further. */
+/* Files the rule under each of its keys of a criterion; if that is -1, under the key of rules that
+ * have none. further: how many kinds after their own the keys of prefixes are. */
 static void
 file_under(struct freezer *freezer, const struct rule *rule, int criterion, int further)
 {
@@ -157,8 +158,8 @@ file_under(struct freezer *freezer, const struct rule *rule, int criterion, int 
 	}
 }
 
-/* All that decides whether a name could be permitted by the rule for an address that it may have:
- * false if its destination has no prefix. The highest bit sets these hashes apart from keys'. */
+/* Hashes all that decides whether the rule could permit a name by its address. Returns false if its
+ * destination has no prefix. The highest bit distinguishes these hashes from those of keys. */
 static bool
 class_of(const struct rule *rule, uint64_t *class)
 {
@@ -208,7 +209,7 @@ file_rules(struct freezer *freezer)
 	size_t places = 64;
 
 	walk(freezer, measure);
-	while (places < 4 * freezer->keys) /* of each a key and a class */
+	while (places < 4 * freezer->keys) /* a key and a class for each */
 		places *= 2;
 	freezer->mask = places - 1;
 	freezer->counts = calloc(places, sizeof *freezer->counts);
@@ -233,7 +234,7 @@ compare_entries(const void *one, const void *other)
 	return a->number < b->number ? -1 : a->number > b->number;
 }
 
-/* Two buckets for each entry, so that most keys that are not there are seen at once. */
+/* Two buckets for each entry: most keys that no rule has hit an empty one. */
 static void
 fill_header(struct freezer *freezer, const struct freeze_source *source)
 {
@@ -247,7 +248,7 @@ fill_header(struct freezer *freezer, const struct freeze_source *source)
 	header->label = (uint32_t)strlen(source->label) + 1;
 	header->path = (uint32_t)strlen(source->path) + 1;
 	header->made = (int64_t)source->made;
-	/* Of what was no file, such as a pipe, nobody can tell whether it has changed. */
+	/* A pipe, say, cannot be checked for changes later. */
 	header->text_size = S_ISREG(text->st_mode) ? (uint64_t)text->st_size : UINT64_MAX;
 	header->text_seconds = (int64_t)text->st_mtim.tv_sec;
 	header->text_nanoseconds = (int64_t)text->st_mtim.tv_nsec;
@@ -343,7 +344,7 @@ fill_file(int fd, const void *image, size_t size, const struct stat *text)
 {
 	if (net_write(fd, image, size, NET_FOREVER) == -1)
 		return -1;
-	(void)!fchown(fd, (uid_t)-1, text->st_gid); /* if it is permitted */
+	(void)!fchown(fd, (uid_t)-1, text->st_gid); /* only if permitted */
 	if (S_ISREG(text->st_mode) && fchmod(fd, text->st_mode & 0777) == -1)
 		return -1;
 	return fsync(fd);

@@ -18,14 +18,14 @@ struct freeze_source {
 	time_t made;
 };
 
-/* Makes the whole file in memory: the records, so many bytes one after another, with their index.
- * The image, which the caller frees, and *size; or NULL with errno. */
+/* Makes the whole file in memory, of the records, `bytes` in all, and their index. Returns the
+ * image, which the caller frees, and sets *size; or NULL with errno. */
 void *freeze_image(
     const struct rule *records, size_t bytes, const struct freeze_source *source, size_t *size);
 
-/* Puts the image in the place of target, which is absent, empty or a frozen list, by a temporary
- * file beside it: with the mode, and if permitted the group, of the text. NULL, or what is wrong,
- * after which nothing is left behind. */
+/* Replaces target, which must be absent, empty or a frozen list, through a temporary file beside
+ * it, with the mode and, if permitted, the group of the text. Returns NULL; or what is wrong, and
+ * then leaves nothing behind. */
 const char *freeze_write(
     const char *target, const void *image, size_t size, const struct stat *text);
 

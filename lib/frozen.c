@@ -39,7 +39,7 @@ struct frozen {
 
 typedef char frozen_fits[sizeof(struct frozen) <= FROZEN_SIZE ? 1 : -1];
 
-/* Reads exactly so many bytes; what cannot be read breaks the list. */
+/* Reads exactly that many bytes; a short read breaks the list. */
 static bool
 read_at(struct frozen *frozen, void *bytes, size_t size, uint64_t at)
 {
@@ -69,7 +69,7 @@ frozen_begins(const char *bytes, size_t length)
 	    memcmp(bytes, FROZEN_MAGIC, sizeof FROZEN_MAGIC - 1) == 0;
 }
 
-/* Each part begins where the one before ends, the last one ends with the file. */
+/* Each part begins where the previous one ends, and the last one ends the file. */
 static bool
 is_sound(const struct frozen_header *header)
 {
@@ -217,7 +217,7 @@ frozen_hash(enum frozen_key key, unsigned length, const void *bytes, size_t size
 
 /* ---- searching ---- */
 
-/* Reads more entries of a run that has used up what it had. False if there are none. */
+/* Reads the next entries of a run. Returns false if there are none. */
 static bool
 refill(struct frozen *frozen, struct run *run)
 {
@@ -233,8 +233,8 @@ refill(struct frozen *frozen, struct run *run)
 	    header->entries + (uint64_t)(run->at - run->have) * sizeof *run->ahead);
 }
 
-/* Goes on to the next rule that begins after the last one, so that no rule is read twice. False if
- * the key has no more. */
+/* Advances to the first rule after the last one found, so that none is read twice. Returns false if
+ * the key has none left. */
 static bool
 advance(struct frozen *frozen, struct run *run)
 {
@@ -357,7 +357,7 @@ frozen_at(const struct frozen *frozen)
 	return frozen->at;
 }
 
-/* So many bytes of records, read unless they are there already; NULL if that fails. */
+/* Returns that many bytes of records, read now if need be; NULL if that fails. */
 static const struct rule *
 record_at(struct frozen *frozen, uint64_t at, size_t size)
 {

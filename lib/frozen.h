@@ -72,7 +72,7 @@ bool frozen_begins(const char *bytes, size_t length);
  * The memory, FROZEN_SIZE bytes of zeros, is the caller's. */
 const char *frozen_open(struct frozen *frozen, int fd, const char *bytes, size_t length);
 
-/* The same for an image in memory, which must be right and stay. */
+/* The same for an image in memory, which is trusted and must outlive the search. */
 void frozen_use(struct frozen *frozen, const void *image);
 
 void frozen_close(struct frozen *frozen);
@@ -82,8 +82,8 @@ const struct frozen_header *frozen_header(const struct frozen *frozen);
 /* Copies label and path, each with its NUL, one after the other. False if that cannot be read. */
 bool frozen_strings(struct frozen *frozen, char *strings, size_t size);
 
-/* A search: begin, name each key once in any order, then take the rules that are filed under one of
- * them or under none, in their order. Names are as a request has them. */
+/* A search: begin, give each key once, in any order, then take the rules that are filed under one
+ * of them or under none, in the order of their lines. Names are as in a request. */
 void frozen_begin(struct frozen *frozen, bool maybe);
 void frozen_by_prefix(
     struct frozen *frozen, enum frozen_key key, const unsigned char *octets, unsigned length);
@@ -102,7 +102,7 @@ bool frozen_is_broken(struct frozen *frozen);
 /* The kind of key that an item is, or -1: it matches what no key can find. */
 int frozen_key_of(const struct item *item);
 
-/* What the item is about, so many bytes: octets, a name, ports. */
+/* Returns the bytes of an item and their number: octets, a name or ports. */
 const void *frozen_bytes(const struct rule *rule, const struct item *item, size_t *size);
 
 /* FNV-1a that goes on from a hash, and the hash of a key, of whose names the case does not count.

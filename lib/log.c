@@ -23,7 +23,7 @@ enum {
 	/* Bytes shown of a value: more than any USERID, name (255) or identd's answer (512) has. */
 	VALUE_MOST = 512,
 	RULE_MOST = 4096 + 16, /* of a rule, which is a path and a line */
-	/* Four values and a rule, each byte escaped; the rest is short. No end is ever cut. */
+	/* Four values and a rule with every byte escaped, and the rest: no line is ever cut. */
 	LINE_MOST = 4 * 4 * VALUE_MOST + 4 * RULE_MOST + 2048,
 	TEXT_MOST = 2 * 4096 + 512, /* free text: two paths and a sentence */
 	LINE_USUAL = 1024,	    /* only a longer one takes that much memory */
@@ -81,7 +81,7 @@ log_start(enum log_place where, bool only_errors, bool phases)
 	if (where == LOG_TO_DEFAULT)
 		place = journal ? LOG_TO_STDERR : LOG_TO_SYSLOG;
 	if (place == LOG_TO_SYSLOG)
-		pid = (unsigned)getpid(); /* while we may ask */
+		pid = (unsigned)getpid(); /* before the sandbox */
 }
 
 void
@@ -90,7 +90,7 @@ log_hurry(void)
 	in_a_hurry = true;
 }
 
-/* A signal ends all waiting, too, but a last line may need some. */
+/* After a signal nothing waits for ever, but a last line may wait as long as the patience lasts. */
 static int64_t
 wait_until(int64_t now)
 {
@@ -130,8 +130,8 @@ leave_syslogd(void)
 	syslogd = -1;
 }
 
-/* Connects to syslogd, by datagrams or by a stream, as syslog(3); not in the sandbox, since some
- * systems would end us for the try. */
+/* Connects to syslogd as syslog(3) does, by datagrams or by a stream. Not in the sandbox: some
+ * systems kill a process that tries. */
 static bool
 reach_syslogd(void)
 {
@@ -186,7 +186,7 @@ is_plain(const char *text)
 	return *text != '\0' && text[strspn(text, plain)] == '\0';
 }
 
-/* Puts " key=value", of which at most so many bytes; "..." is put in place of what is cut off. */
+/* Puts " key=value". Of a value longer than `most` bytes only these are shown, and "...". */
 static void
 put_value(struct text *line, const char *key, const char *value, size_t most)
 {
@@ -224,7 +224,7 @@ put_phase(struct text *line, const char *key, long long ms)
 		text_put(line, " ms_%s=%llu", key, (unsigned long long)ms);
 }
 
-/* A rule's end, which has the line's number, tells more than its start. */
+/* A long rule loses its start, since its end has the number of the line. */
 static void
 put_rule(struct text *line, const struct log_record *record, size_t most)
 {
@@ -276,8 +276,8 @@ put_record(struct text *line, const struct event *event, size_t most, size_t rul
 		text_put(line, " reason=%s", reason_word(event->reason));
 }
 
-/* Composes the line anew. The journal and syslogd take its priority from the front; the time of a
- * line that has none is that of its arrival (RFC 3164 section 4.3.2). */
+/* Composes the line. The journal and syslogd read its priority from the front. It has no time of
+ * its own: syslogd adds that of its arrival (RFC 3164 section 4.3.2). */
 static void
 compose(struct text *line, int priority, const struct event *event, size_t most, size_t rule_most)
 {
@@ -294,7 +294,7 @@ compose(struct text *line, int priority, const struct event *event, size_t most,
 		put_record(line, event, most, rule_most);
 }
 
-/* Writes as much as the patience lets it: bytes written, or -1 with errno. */
+/* Writes for as long as the patience lasts. Returns bytes written, or -1 with errno. */
 static ssize_t
 write_patiently(int fd, const char *bytes, size_t length)
 {
@@ -307,7 +307,7 @@ write_patiently(int fd, const char *bytes, size_t length)
 	while (done < length) {
 		ready = poll(&polled, 1, net_timeout(deadline));
 		if (ready == -1 && errno != EINTR)
-			polled.events = 0; /* so it can only be tried */
+			polled.events = 0; /* write without waiting */
 		count = ready > 0 || polled.events == 0 ? write(fd, bytes + done, length - done)
 							: ready;
 		if (count > 0)
@@ -328,7 +328,7 @@ write_line(int fd, const char *bytes, size_t length)
 	int64_t start = net_now();
 	ssize_t written;
 
-	/* What poll(2) calls writable may have no room any more: others share it. */
+	/* After poll(2) another session may fill a shared pipe, and write(2) would block. */
 	if (fd == STDERR_FILENO)
 		net_interrupt(wait_until(start));
 	written = write_patiently(fd, bytes, length);
@@ -337,7 +337,7 @@ write_line(int fd, const char *bytes, size_t length)
 	return written;
 }
 
-/* Not by syslog(3), which knows no limit and waits for ever for a syslogd that is stuck. */
+/* syslog(3) would wait for ever if syslogd is stuck. */
 static void
 send_to_syslogd(const struct text *line)
 {
@@ -350,13 +350,13 @@ send_to_syslogd(const struct text *line)
 			return;
 		length = line->length + by_stream; /* a NUL ends each line there */
 		written = write_line(syslogd, line->bytes, length);
-		/* No other line may go on where this one broke off. */
+		/* A partial line must not be continued by the next one. */
 		if (written != 0 && written != (ssize_t)length)
 			leave_syslogd();
 	}
 }
 
-/* Whole lines, each in one write, so that those of many sessions do not mix. */
+/* Writes each line in one piece, so that the lines of many sessions do not mix. */
 static void
 emit(struct text *line)
 {
@@ -391,7 +391,7 @@ tell(int priority, const struct event *event)
 	if (place == LOG_TO_NONE || (quiet && priority > LOG_ERR))
 		return;
 	compose(&line, priority, event, VALUE_MOST, RULE_MOST);
-	/* Where syslogd cuts, what the client has chosen must not push the reason out. */
+	/* syslogd cuts long lines: the client's values are shortened before the reason is lost. */
 	for (most = 64; place == LOG_TO_SYSLOG && line.length > SYSLOG_MOST && most >= 8; most /= 2)
 		compose(&line, priority, event, most, 4 * most);
 	if (line.cut)
@@ -424,8 +424,7 @@ log_refuse(const struct log_record *record, int code, enum reason reason)
 	    &(struct event){ .word = "refuse", .record = record, .code = code, .reason = reason });
 }
 
-/* Its frame must not lie below those that stay: the stack's pages are most of what a session holds.
- */
+/* Not inlined: its large frame would make the stack of every session a page deeper. */
 #ifdef __GNUC__
 __attribute__((noinline))
 #endif

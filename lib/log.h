@@ -35,20 +35,19 @@ struct log_totals {
 	long long ms;		     /* length of the session */
 };
 
-/* Chooses the place. The default is syslog, or standard error with <N> priorities if that is
+/* Chooses where to log. The default is syslog, or standard error with <N> priorities if that is
  * systemd's journal stream (JOURNAL_STREAM). quiet: errors only; verbose: the phases' times too.
  * Nothing is opened before the first line. */
 void log_start(enum log_place place, bool quiet, bool verbose);
 
-/* All lines together wait one second at most for a reader who is stuck; then what cannot be written
- * at once is dropped. Without it they wait until a signal ends the program. */
+/* From here on all lines together wait at most one second for a reader who is stuck; then a line
+ * that cannot be written at once is dropped. Without this they wait until a signal comes. */
 void log_hurry(void);
 
-/* Gets now what the record's lines need later: syslog, the names of interfaces (the sandbox comes
- * next). */
+/* Prepares for the sandbox: connects to syslogd and looks up the names of interfaces. */
 void log_ready(const struct log_record *record);
 
-/* From here on no_sandbox says whether syslog can be reached anew. */
+/* From here on, syslogd is reconnected only if record->no_sandbox. */
 void log_open(const struct log_record *record);
 void log_close(
     const struct log_record *record, const struct log_totals *totals, enum reason reason);

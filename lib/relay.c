@@ -30,9 +30,9 @@ struct side {
 	bool socket[2];
 	bool one;      /* IN and OUT are the same socket */
 	bool tcp;      /* what it reads from us can be reset */
-	bool armed[2]; /* lingers zero; if one socket, OUT means both */
-	bool reset;    /* kept here: the kernel tells each error once, then feigns a clean end */
-	bool hung[2];  /* POLLHUP that poll(2) would repeat for ever */
+	bool armed[2]; /* linger is zero; if one socket, OUT stands for both */
+	bool reset;    /* the kernel reports an error once, and then a clean end */
+	bool hung[2];  /* POLLHUP was seen; poll(2) would repeat it for ever */
 };
 
 struct flow {
@@ -40,9 +40,9 @@ struct flow {
 	unsigned char *first;  /* the buffer of a quiet session */
 	unsigned char *buffer; /* that one, or mapped */
 	size_t first_size, size, start, end;
-	size_t rest; /* what a side that has reset may still send on an unharmed IN */
+	size_t rest; /* bytes still to be taken from a side that has reset */
 	unsigned long long count;
-	int64_t used; /* when the size of the buffer was last needed */
+	int64_t used; /* when the large buffer was last needed */
 	bool filled;  /* the last read filled the buffer */
 	bool ended;   /* nothing more comes in */
 	bool clean;   /* because of an end of input */
@@ -77,7 +77,7 @@ relay_arm(const struct standard_file *standard, int remote)
 	set_linger(remote, true);
 }
 
-/* Bytes that its peer has not acknowledged; 0 if the platform does not tell. */
+/* Bytes that the peer has not acknowledged; 0 if the platform cannot tell. */
 static int
 send_queue(int fd)
 {
@@ -135,7 +135,7 @@ wants_more(const struct flow *flow)
 	return !flow->ended && !pending(flow);
 }
 
-/* Whether an error says that the other end of a connection or pipe is gone. */
+/* True if the error means that the other end of a connection or pipe is gone. */
 static bool
 means_reset(int error)
 {
@@ -200,8 +200,8 @@ take(struct relay *relay, struct flow *flow)
 		relay->progress = relay->now;
 }
 
-/* One write. What is for a side that has reset is thrown away, so that its sender, who may well
- * read only when all is sent, learns of it. */
+/* One write. Data for a side that has reset is discarded: its sender may read, and so learn of the
+ * reset, only after it has sent everything. */
 static void
 give(struct relay *relay, struct flow *flow)
 {
@@ -230,8 +230,7 @@ give(struct relay *relay, struct flow *flow)
 		flow->start = flow->end = 0;
 }
 
-/* Closes a descriptor, with the file status flags as they were if it is shared: of what is no
- * socket fd 0 and 1 alone can be. */
+/* Closes a descriptor. Pipes and files on fd 0 and 1 may be shared, so their flags are restored. */
 static void
 close_one(struct side *side, int which)
 {
@@ -243,7 +242,7 @@ close_one(struct side *side, int which)
 	side->fd[which] = -1;
 }
 
-/* Passes the end of input on, once all before it has been taken. */
+/* Passes the end of input on, after all data before it. */
 static void
 pass_end(struct relay *relay, struct flow *flow)
 {
@@ -270,7 +269,7 @@ serve(struct relay *relay, struct flow *flow, short in, short out)
 
 	if (news)
 		take(relay, flow);
-	/* What was just read is written without asking poll(2), which would nearly always agree. */
+	/* No poll(2) before this write: it would nearly always succeed. */
 	if (pending(flow) && (news || flow->to->reset || out & (POLLOUT | POLLHUP | POLLERR)))
 		give(relay, flow);
 	pass_end(relay, flow);
@@ -295,7 +294,7 @@ wanted(const struct side *side, int which, const struct flow *from, const struct
 		return -1; /* IN means both */
 	if (events != 0)
 		return events;
-	/* An error cannot show any more, or POLLHUP would come again and again. */
+	/* No error can come any more, and POLLHUP would come at once. */
 	if ((!in || from->ended) && (!out || to->done))
 		return -1;
 	return side->reset || side->hung[which] ? -1 : 0;
@@ -314,9 +313,9 @@ watch(const struct side *side, const struct flow *from, const struct flow *to,
 	}
 }
 
-/* Learns from poll(2) what no read or write would tell. POLLHUP of a Unix socket or pipe is an end
- * of input for read(2) to find behind the data; so is that of a TCP connection that both have shut
- * down, and of no other. */
+/* Notes errors that no read or write would show. POLLHUP of a Unix socket or pipe is an end of
+ * input, which read(2) finds after the data; so it is for a TCP connection if both ends have shut
+ * down, and otherwise it is a reset. */
 static void
 note_errors(
     struct relay *relay, struct side *side, const struct flow *to, const struct pollfd entries[2])
@@ -336,8 +335,8 @@ note_errors(
 	}
 }
 
-/* Whether what a side that has reset left in flow `last` has been delivered, down to the
- * acknowledgement, for our own reset would overtake it. back: the flow the other way. */
+/* True if all that a side sent before its reset (flow `last`) has been delivered and acknowledged;
+ * our own reset would overtake the rest. back: the flow the other way. */
 static bool
 delivered(struct relay *relay, const struct flow *last, const struct flow *back)
 {
@@ -372,7 +371,7 @@ over(struct relay *relay, enum reason *end)
 	return relay->up.done && relay->down.done;
 }
 
-/* Gives buffers back after a pause; returns when to look again. */
+/* Frees large buffers after a pause. Returns when to look again. */
 static int64_t
 tidy(struct relay *relay, struct flow *flow)
 {
@@ -406,7 +405,7 @@ turn(struct relay *relay, int64_t deadline)
 	deadline = earlier(deadline, earlier(tidy(relay, &relay->up), tidy(relay, &relay->down)));
 	if (relay->recheck > 0)
 		deadline = earlier(deadline, relay->now + relay->recheck);
-	/* After a reset nothing more is waited for. */
+	/* After a reset nothing more can come. */
 	if (relay->local.reset && wants_more(&relay->up))
 		deadline = relay->now;
 	ready = poll(entries, 4, net_timeout(deadline));
@@ -470,8 +469,8 @@ open_flow(struct flow *flow, struct side *from, struct side *to, unsigned char *
 	flow->first_size = flow->size = size;
 }
 
-/* Whether to close a side without a reset: also one that had ended both ways before the other side
- * was reset, for what its send queue still holds is all that it was sent. */
+/* True if a side is closed without a reset: after a clean end, and if both its directions had ended
+ * before the other side was reset, since its send queue may not be empty yet. */
 static bool
 orderly(enum reason end, bool open)
 {

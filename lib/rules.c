@@ -12,12 +12,12 @@
 
 enum { ELEMENT = SOCKS4_FIELD }; /* longest name and USERID */
 
-/* A line while it is read. Its words and elements are cut by NULs in place. */
+/* A line while it is parsed. A NUL in place ends the current word or element. */
 struct parser {
 	struct rule *rule;
 	struct item *item; /* the next one */
 	char *line, *rest;
-	char *cut; /* the blank that is a NUL now */
+	char *cut; /* the blank replaced by that NUL */
 	struct rules_problem *problem;
 	bool seen[RULE_CRITERIA + 1];
 };
@@ -28,7 +28,7 @@ static const char *const criteria[] = { [RULE_FROM] = "from",
 	[RULE_PORT] = "port",
 	[RULE_CRITERIA] = "ident" };
 
-/* The next word of the rest, ended by a NUL until the next call; or NULL. Words are single-spaced
+/* Returns the next word, which ends in a NUL until the next call, or NULL. Words are single-spaced
  * by now. */
 static char *
 next_word(struct parser *parser)
@@ -53,7 +53,7 @@ next_word(struct parser *parser)
 
 /* ---- elements: these return NULL, or the end of a sentence that the subject begins ---- */
 
-/* Says what to write instead, piece by piece. */
+/* Adds a piece of what to write instead. */
 static void
 put_piece(struct parser *parser, const char *text, size_t length)
 {
@@ -76,7 +76,7 @@ is_digit(char octet)
 	return octet >= '0' && octet <= '9';
 }
 
-/* The length that a dotted netmask means; false if it is none. */
+/* Converts a dotted netmask to a length. Returns false if it is not one. */
 static bool
 netmask_length(const char *text, unsigned *length)
 {
@@ -126,7 +126,7 @@ prefix_item(struct parser *parser, const char *element)
 	return NULL;
 }
 
-/* What is in names that are looked up; an internationalized one is written in its xn-- form. */
+/* Internationalized names are written in their xn-- form. */
 static bool
 is_name_octet(char octet)
 {
@@ -183,8 +183,8 @@ user_item(struct parser *parser, char *element)
 	return NULL;
 }
 
-/* A number as inet_aton(3) reads it, which resolvers ask about names: 300, 0x7f. No domain ends
- * in one, so it is an address that went wrong. */
+/* True if the last label is a number as inet_aton(3) reads it (300, 0x7f). No domain ends in one:
+ * it must be an address with a mistake. */
 static bool
 ends_in_number(const char *name, size_t length)
 {
@@ -203,8 +203,8 @@ ends_in_number(const char *name, size_t length)
 	return digits >= length - start;
 }
 
-/* In `deny to Internal` or `deny to port` nobody means a host of that name, and as one it would
- * deny nothing. */
+/* `deny to Internal` and `deny to port` are mistakes: nobody means a host of that name, and as a
+ * host it would deny nothing. */
 static bool
 is_keyword(const char *word)
 {
@@ -309,7 +309,7 @@ port_item(struct parser *parser, char *element)
 
 /* ---- words ---- */
 
-/* Joins a list that a blank has torn, to show it whole. */
+/* Shows how to write a list that has a blank after a comma. */
 static const char *
 torn(struct parser *parser, const char *list)
 {
@@ -378,7 +378,7 @@ read_ident(struct parser *parser, const char *mode)
 	return "is not an ident mode (off, ask or require)";
 }
 
-/* Which criterion the word is, RULE_CRITERIA for ident, -1 for none. */
+/* Returns the criterion that the word names, RULE_CRITERIA for ident, -1 for none. */
 static int
 criterion_of(const char *word)
 {
@@ -390,7 +390,7 @@ criterion_of(const char *word)
 	return i;
 }
 
-/* What other lists, or capitals, call one of ours. Each table ends in NULL. */
+/* Words of other lists, and ours in capitals, with the word to use. Each table ends in NULL. */
 static const char *const actions[][2] = { { "permit", "permit" }, { "allow", "permit" },
 	{ "accept", "permit" }, { "pass", "permit" }, { "deny", "deny" }, { "block", "deny" },
 	{ "reject", "deny" }, { "drop", "deny" }, { NULL, NULL } };
@@ -443,7 +443,7 @@ read_criterion(struct parser *parser, char *word)
 		return "is given twice";
 	parser->seen[criterion] = true;
 	value = next_word(parser);
-	/* A user may well be called `port`, nothing else may. */
+	/* A user may be called `port`; no other value is a criterion's word. */
 	if (value == NULL || (criterion != RULE_USER && criterion_of(value) != -1))
 		return "has no value";
 	if (criterion == RULE_CRITERIA)
@@ -451,7 +451,7 @@ read_criterion(struct parser *parser, char *word)
 	return read_list(parser, (enum rule_criterion)criterion, value);
 }
 
-/* Takes the next word, if it is that one. */
+/* Skips the next word if it is that one. */
 static bool
 takes_word(struct parser *parser, const char *word)
 {
@@ -497,8 +497,8 @@ read_words(struct parser *parser)
 
 /* ---- lines ---- */
 
-/* Takes the comment away and leaves one blank between words; *length is what is left. NULL, or what
- * is wrong with a byte, one of the comment too. */
+/* Removes the comment and all but one blank between words; *length is the new length. Returns NULL,
+ * or what is wrong with a byte, in the comment too. */
 static const char *
 tidy(char *line, size_t *length)
 {
@@ -558,7 +558,7 @@ rules_read(char *line, size_t length, struct rule *rule, struct rules_problem *p
 	return message == NULL;
 }
 
-/* The subject comes from a file that may be anything, the message goes to terminals. */
+/* The subject may hold any bytes, and the message goes to terminals. */
 void
 rules_explain(const struct rules_problem *problem, char *bytes)
 {

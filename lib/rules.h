@@ -21,7 +21,7 @@ enum item_kind {
 	ITEM_LOCAL,
 	ITEM_INTERNAL,
 	ITEM_PREFIX4,
-	ITEM_PREFIX6, /* its octets are in the place of the next two items */
+	ITEM_PREFIX6, /* its octets take the place of the next two items */
 	ITEM_NAME,
 	ITEM_DOMAIN, /* its name has no leading dot */
 	ITEM_USER,
@@ -34,7 +34,7 @@ struct item {
 	uint8_t unused;
 	union {
 		unsigned char four[4]; /* ITEM_PREFIX4 */
-		uint32_t name;	       /* offset in the rule's text: it ends in no NUL of its own */
+		uint32_t name;	       /* offset in the rule's text; no NUL ends it */
 		struct {
 			uint16_t low, high;
 		} ports;
@@ -50,13 +50,14 @@ struct rule {
 	uint8_t internal; /* a bit, 1 << criterion, for each that has the word internal */
 };
 
-/* Room, in bytes, that the record of a line of so many bytes can take at the most. */
+/* The largest record, in bytes, that a line of that length can make. */
 #define RULES_ROOM(length) ((size_t)(length)*16 + 96)
 
-/* What is wrong with a line, in pieces of it and of static text: valid as long as the line is. */
+/* What is wrong with a line. The strings are parts of the line, or static: valid while the line is.
+ */
 struct rules_problem {
-	const char *subject; /* what it is about; it ends at a blank */
-	const char *message; /* the end of a sentence that the subject begins */
+	const char *subject; /* what is wrong; it ends at a blank */
+	const char *message; /* the rest of the sentence */
 	struct {
 		const char *text;
 		size_t length;
@@ -67,16 +68,15 @@ struct rules_problem {
 
 enum { RULES_SENTENCE = 512 };
 
-/* Puts it together, at most RULES_SENTENCE bytes with their NUL, fit for a terminal. */
+/* Writes the message to text, RULES_SENTENCE bytes with the NUL, in printable ASCII. */
 void rules_explain(const struct rules_problem *problem, char *text);
 
-/* Reads a line without its newline, which it changes, into *rule; the byte after the line must be
- * writable. rule->size is 0 after a line that has no rule. False with *problem if it is wrong. The
- * caller sets rule->line. */
+/* Parses a line without its newline into *rule, RULES_ROOM() bytes. It changes the line; the byte
+ * after the line must be writable. rule->size is 0 if the line has no rule. Returns false with
+ * *problem if the line is wrong. The caller sets rule->line. */
 bool rules_read(char *line, size_t length, struct rule *rule, struct rules_problem *problem);
 
-/* The items of a rule, one after another: the first, the one after an item, and NULL after the
- * last. */
+/* Return the first item of a rule, and the one after an item; NULL after the last. */
 const struct item *rules_first(const struct rule *rule);
 const struct item *rules_next(const struct rule *rule, const struct item *item);
 
@@ -90,8 +90,8 @@ const unsigned char *rules_octets(const struct item *item);
 /* True for a destination of exactly 0.0.0.0 or ::, not for a prefix that it lies in. */
 bool rules_is_unspecified(const struct item *item);
 
-/* True if what stands in a record of that many bytes is one, as rules_read() makes them: nothing in
- * it leads outside. For records that come from a file. */
+/* True if these bytes are a record as rules_read() makes it, in which nothing points outside. For
+ * records that come from a file. */
 bool rules_is_sound(const struct rule *rule, size_t size);
 
 #endif

@@ -130,7 +130,7 @@ names_unspecified(const struct rule *rule)
 	return false;
 }
 
-/* But for the destination. */
+/* All but the destination. */
 static bool
 asks_no_more(const struct rule *a, const struct rule *b)
 {
@@ -155,8 +155,8 @@ struct checker {
 	void (*tell)(unsigned line, const char *warning);
 };
 
-/* Names keys of the rule: what covers all its items is filed under one of those that cover its
- * first one, or under none. */
+/* Gives the index the keys of one item of each criterion: a rule that covers all items is filed
+ * under a key that covers that one, or under none. */
 static void
 ask_by(struct frozen *index, const struct rule *rule)
 {
@@ -197,8 +197,8 @@ lets_others_in(const struct rule *rule)
 	return false;
 }
 
-/* Looks for a rule that decides before this one and, if it opens internal addresses, for one that
- * denies them. */
+/* Looks for an earlier rule that always decides before this one; and, if this one opens internal
+ * addresses, for an earlier one that denies them. */
 static void
 check_earlier(struct checker *checker, const struct rule *rule)
 {
