@@ -311,7 +311,7 @@ two_addresses='
 	'
 }
 
-# bats test_tags=no-valgrind
+# bats test_tags=no-valgrind,native
 @test "internal: without routes to ask for, bind tells; if it cannot, everything is internal to deny and nothing to permit" {
 	require strace
 	machine "$two_addresses"'
@@ -767,6 +767,7 @@ two_addresses='
 	'
 }
 
+# bats test_tags=native
 @test "where the system does not tell whether an address is its own, nothing is permitted" {
 	require strace
 	printf '%s\n' 'deny to internal' 'permit from any' >to

@@ -288,7 +288,7 @@ now() {
 	stop reader
 	fill fifo
 	start stuck bash -c 'exec "$@" 2>"$0"' "$SCRATCH/fifo" "$BIN" -t -a "$SCRATCH/broken"
-	wait_for eval "[ \"\$(readlink /proc/${PIDS[stuck]}/exe)\" = '$(readlink -f "$BIN")' ]"
+	wait_for grep -q '^socks4-stdio' "/proc/${PIDS[stuck]}/comm"
 	wait_for grep -q '^State:.S' "/proc/${PIDS[stuck]}/status"
 	start=$(now)
 	kill -TERM "${PIDS[stuck]}"

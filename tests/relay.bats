@@ -178,7 +178,7 @@ left_open() {
 	[ -z "$LEFT" ] || fail "open: $LEFT"
 }
 
-# bats test_tags=no-valgrind
+# bats test_tags=no-valgrind,native
 @test "descriptors above 2 are closed where close_range(2) is refused, or there is no /proc either" {
 	require strace
 	export ASAN_OPTIONS=detect_leaks=0
