@@ -266,7 +266,7 @@ read_reply(const struct client *c, int64_t deadline, struct socks4_reply *reply)
 	return judge_reply(c, bytes, reply);
 }
 
-/* Prints where the proxy listens. 0.0.0.0 stands for the address at which we reached the proxy. */
+/* Prints where the proxy listens. 0.0.0.0 means the address at which we reached the proxy. */
 static void
 tell_listening(const struct client *c, const struct socks4_reply *reply)
 {

@@ -30,7 +30,7 @@ struct side {
 	bool socket[2];
 	bool one;      /* IN and OUT are the same socket */
 	bool tcp;      /* what it reads from us can be reset */
-	bool armed[2]; /* linger is zero; if one socket, OUT stands for both */
+	bool armed[2]; /* linger is zero; if it is one socket, only OUT is used */
 	bool reset;    /* the kernel reports an error once, and then a clean end */
 	bool hung[2];  /* POLLHUP was seen; poll(2) would repeat it for ever */
 };
