@@ -82,6 +82,8 @@ uninstall:
 	rm -f $(SBIN)/socks4-stdio $(MAN)/man8/socks4-stdio.8 $(MAN)/man5/socks4-stdio.acl.5
 	cd examples && find . -type f -exec rm -f $(EXAMPLES)/{} ';'
 	cd examples && find . -depth -type d -exec rmdir $(EXAMPLES)/{} ';' 2>/dev/null || :
+	rmdir $(EXAMPLES) 2>/dev/null || :
+	case $(EXAMPLES) in */socks4-stdio/examples) rmdir $$(dirname $(EXAMPLES)) 2>/dev/null || : ;; esac
 
 FORCE:
 

@@ -62,6 +62,9 @@ expected() {
 	tree uninstall DESTDIR="$INSTALLED"
 	[ "$(files "$INSTALLED")" = $'usr/local/sbin/other 600\nusr/local/share/doc/socks4-stdio/examples/ssh/mine 600' ]
 	[ "$(ls "$INSTALLED/usr/local/share/doc/socks4-stdio/examples")" = ssh ]
+	rm "$INSTALLED/usr/local/share/doc/socks4-stdio/examples/ssh/mine"
+	tree uninstall DESTDIR="$INSTALLED"
+	[ ! -e "$INSTALLED/usr/local/share/doc/socks4-stdio" ]
 }
 
 @test "the program is replaced while a session runs it" {
