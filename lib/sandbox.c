@@ -83,22 +83,17 @@ struct instruction {
 	ARGUMENT(2), EQUAL(SO_LINGER, 0, 1), ALLOW, KILL, \
 	EQUAL(SYS_socket, 1, 0), EQUAL(SYS_connect, 0, 1), REFUSE
 
-/* What differs between machines. NO_CALL and above: the numbers that a tracer sets to skip a call.
- * HIGH: the calls with numbers above HIGHEST. */
+/* What differs between machines. NO_CALL and above: the numbers that a tracer sets to skip a call. */
 #if defined __x86_64__
 #define AUDIT_ARCH 0xc000003eU
 #define NO_CALL UINT32_MAX
-#define HIGH ALLOW_CALL(restart_syscall)
-#define HIGHEST SYS_fcntl
-#define OTHER SOCKET_CALLS, ALLOW_CALL(poll), ALLOW_CALL(alarm)
+#define OTHER ALLOW_CALL(poll), SOCKET_CALLS, ALLOW_CALL(alarm)
 #elif defined __i386__
 #define AUDIT_ARCH 0x40000003U
 #define NO_CALL UINT32_MAX
-#define HIGH ALLOW_CALL(clock_gettime64), SOCKET_CALLS
-#define HIGHEST SYS_clock_gettime
 /* glibc's SYS_SOCKET, CONNECT, SEND, RECV, SHUTDOWN and SETSOCKOPT, whose option cannot be seen */
 #define OTHER \
-	ALLOW_CALL(poll), ALLOW_CALL(alarm), ALLOW_CALL(sigreturn), ALLOW_CALL(restart_syscall), \
+	ALLOW_CALL(poll), SOCKET_CALLS, ALLOW_CALL(alarm), ALLOW_CALL(sigreturn), ALLOW_CALL(clock_gettime64), \
 	EQUAL(SYS_socketcall, 0, 10), ARGUMENT(0), EQUAL(1, 1, 0), EQUAL(3, 0, 1), REFUSE, \
 	EQUAL(9, 3, 0), EQUAL(10, 2, 0), EQUAL(13, 1, 0), EQUAL(14, 0, 1), ALLOW, KILL
 #undef SYS_fcntl
@@ -113,27 +108,21 @@ struct instruction {
 #define AUDIT_ARCH 0xc00000b7U
 #define NO_CALL UINT16_MAX /* -1 too; strace(1) writes its lower half only */
 #endif
-#define HIGH ALLOW_CALL(restart_syscall)
-#define HIGHEST SYS_madvise
-#define OTHER SOCKET_CALLS, ALLOW_CALL(ppoll)
+#define OTHER ALLOW_CALL(ppoll), SOCKET_CALLS
 #endif
 
 /* Allows what the relay and the closing log line may need, from glibc or musl. On entry the kernel
- * runs the filter for every number, which costs time: so the few high ones come first, then the
- * check that ends the search for all others above HIGHEST. self: the only pid that may be sent
- * SIGSTOP. Entered by prctl(2), since systemd's @system-service lacks seccomp(2). */
+ * runs the filter for every number, to know the calls that it always allows, and gives up at a load
+ * of an argument. That takes longer than a session's calls do: so an argument is loaded first. self:
+ * the only pid that may be sent SIGSTOP. Entered by prctl(2), since systemd's @system-service lacks
+ * seccomp(2). */
 static bool
 confine(pid_t self)
 {
 	const struct instruction filter[] = {
-		LOAD(AT_ARCH), EQUAL(AUDIT_ARCH, 1, 0), KILL,
-		LOAD(AT_NUMBER), FROM(NO_CALL, 0, 1), ALLOW,
-		HIGH, /* restart_syscall(2): poll(2) after SIGSTOP and SIGCONT */
-		ALLOW_CALL(clock_gettime), /* when the vDSO has no clock to read */
-		ALLOW_CALL(exit_group),
-		ABOVE(HIGHEST, 0, 1), KILL,
+		ARGUMENT(0), LOAD(AT_ARCH), EQUAL(AUDIT_ARCH, 1, 0), KILL, LOAD(AT_NUMBER),
 		/* moving bytes */
-		ALLOW_CALL(read), ALLOW_CALL(write), OTHER,
+		OTHER, ALLOW_CALL(read), ALLOW_CALL(write),
 		/* descriptors; SIOCOUTQ only: a terminal could be made to read commands (TIOCSTI) */
 		ALLOW_CALL(close),
 		EQUAL(SYS_ioctl, 0, 4), ARGUMENT(1), EQUAL(TIOCOUTQ, 0, 1), ALLOW, KILL,
@@ -141,12 +130,15 @@ confine(pid_t self)
 		/* memory */
 		EQUAL(SYS_mmap, 0, 4), ARGUMENT(2), ANY_BIT(PROT_EXEC, 1, 0), ALLOW, KILL,
 		ALLOW_CALL(munmap), ALLOW_CALL(madvise),
+		/* time; poll(2) after SIGSTOP and SIGCONT; the end */
+		ALLOW_CALL(clock_gettime), /* when the vDSO has no clock to read */
+		ALLOW_CALL(restart_syscall), ALLOW_CALL(exit_group),
 		/* the signal that ends a session, and its repetition (musl's alarm() is setitimer) */
 		ALLOW_CALL(rt_sigreturn), ALLOW_CALL(setitimer),
 		/* the signals that stop it: each becomes a SIGSTOP */
 		EQUAL(SYS_kill, 0, 6), ARGUMENT(0), EQUAL((uint32_t)self, 0, 3), ARGUMENT(1),
 		EQUAL(SIGSTOP, 0, 1), ALLOW, KILL,
-		KILL,
+		FROM(NO_CALL, 0, 1), ALLOW, KILL,
 	};
 	const struct {
 		unsigned short length;
