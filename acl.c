@@ -19,12 +19,13 @@
 
 enum { LARGEST = 64 * 1024 * 1024 }; /* bytes of text */
 enum { STRINGS = 2 * 4096 };	     /* bytes of a frozen list's label and path */
-enum { SMALL = 4096 };		     /* bytes of a list that has not grown yet */
+enum { SMALL = 4096 };		     /* bytes of a list that is mapped and has not grown yet */
 
-/* One block: this, then the rules' records one after another, or a struct frozen. Mapped, so
- * that unmapping it returns all memory to the system. */
+/* One block: this, then the rules' records one after another, or a struct frozen. If it is not the
+ * caller's it is mapped, so that unmapping it returns all memory to the system. */
 struct acl {
 	size_t size, used; /* bytes of the block */
+	bool mapped;
 	unsigned internal; /* of all rules, ORed */
 	struct frozen *frozen;
 	struct acl_frozen about;
@@ -73,8 +74,9 @@ grow(struct acl *acl, size_t more, int fd)
 	if (larger == NULL)
 		return NULL;
 	memcpy(larger, acl, acl->used);
+	acl_free(acl);
 	larger->size = size;
-	(void)munmap(acl, acl->size);
+	larger->mapped = true;
 	return larger;
 }
 
@@ -120,23 +122,28 @@ read_lines(struct lines *lines, struct acl **list, const char *name, acl_complai
 	return -1;
 }
 
+/* In memory, unless that is NULL or has no room for a list; else size bytes are mapped. */
 static struct acl *
-new_list(size_t size)
+new_list(const struct acl_memory *memory, size_t size)
 {
-	struct acl *acl = lines_map(size);
+	bool mapped = memory == NULL || memory->list == NULL;
+	struct acl *acl = mapped ? lines_map(size) : (struct acl *)(void *)memory->list;
 
 	if (acl != NULL) {
-		acl->size = size;
+		memset(acl, 0, sizeof *acl);
+		acl->size = mapped ? size : memory->list_size;
 		acl->used = sizeof *acl;
+		acl->mapped = mapped;
 	}
 	return acl;
 }
 
 /* Reads a text; the window may hold its beginning already. */
 static struct acl *
-read_text(struct lines *lines, const char *name, acl_complain complain)
+read_text(
+    struct lines *lines, const struct acl_memory *memory, const char *name, acl_complain complain)
 {
-	struct acl *acl = new_list(SMALL);
+	struct acl *acl = new_list(memory, SMALL);
 	int result = acl != NULL ? read_lines(lines, &acl, name, complain) : -1;
 
 	if (result == -1)
@@ -198,7 +205,7 @@ use_frozen(struct acl *acl, int fd, const struct lines *lines)
 static struct acl *
 load_frozen(const struct lines *lines, const char *name, acl_complain complain)
 {
-	struct acl *acl = new_list(sizeof *acl + FROZEN_SIZE + STRINGS);
+	struct acl *acl = new_list(NULL, sizeof *acl + FROZEN_SIZE + STRINGS);
 	const char *problem = acl != NULL ? use_frozen(acl, lines->fd, lines) : strerror(errno);
 
 	if (problem != NULL) {
@@ -214,14 +221,14 @@ load_frozen(const struct lines *lines, const char *name, acl_complain complain)
 }
 
 static struct acl *
-load_builtin(acl_complain complain)
+load_builtin(const struct acl_memory *memory, acl_complain complain)
 {
 	char text[] = "permit from 127.0.0.0/8,::1\n";
 	struct lines lines = {
 		.fd = -1, .bytes = text, .size = sizeof text, .end = sizeof text - 1
 	};
 
-	return read_text(&lines, "built-in", complain);
+	return read_text(&lines, memory, "built-in", complain);
 }
 
 /* True if the file has not changed since *before. */
@@ -236,24 +243,27 @@ is_same(int fd, const struct stat *before)
 }
 
 struct acl *
-acl_load(const char *path, struct acl_window window, struct stat *text, acl_complain complain)
+acl_load(
+    const char *path, const struct acl_memory *memory, struct stat *text, acl_complain complain)
 {
-	struct lines lines = { .bytes = window.bytes, .size = window.size, .most = LARGEST };
+	struct lines lines = {
+		.bytes = memory->window, .size = memory->window_size, .most = LARGEST
+	};
 	struct acl *acl;
 	int fd;
 
 	if (path == NULL)
-		return load_builtin(complain);
-	fd = lines.fd = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+		return load_builtin(memory, complain);
+	fd = lines.fd = open(path, O_RDONLY | O_NOCTTY);
 	if (fd == -1 || (text != NULL && fstat(fd, text) == -1) || lines_read(&lines) == -1) {
 		complain("%s: %s", path, strerror(errno));
 		if (fd != -1)
 			close(fd);
 		return NULL;
 	}
-	if (frozen_begins(window.bytes, lines.end))
+	if (frozen_begins(memory->window, lines.end))
 		return load_frozen(&lines, path, complain);
-	acl = read_text(&lines, path, complain);
+	acl = read_text(&lines, memory, path, complain);
 	if (acl != NULL && text != NULL && S_ISREG(text->st_mode) && !is_same(fd, text)) {
 		complain("%s: was changed while it was read", path);
 		acl_free(acl);
@@ -268,7 +278,7 @@ acl_free(struct acl *acl)
 {
 	if (acl != NULL && acl->frozen != NULL)
 		frozen_close(acl->frozen);
-	if (acl != NULL)
+	if (acl != NULL && acl->mapped)
 		(void)munmap(acl, acl->size);
 }
 

@@ -35,11 +35,14 @@ enum { DRAIN_MOST = 65536, DRAIN_SECONDS = 1 };
 /* Room for a PROXY header and a request, and at least one byte more, for the relay. */
 enum { BYTES_MOST = PROXY_V2_MOST + SOCKS4_REQUEST + 1 };
 
+enum { RULES_WORDS = 240 }; /* of 8 bytes: ten rules or so; a longer list is mapped */
+
 struct session {
 	const struct options *options;
 	struct standard_file *standard; /* fd 0 to 2 */
-	struct candidates_list *list;	/* these two: until the request is granted */
-	struct candidates *candidates;	/* or refused */
+	struct candidates_list *list;	/* until the request is judged */
+	struct candidates *candidates;	/* until it is granted or refused */
+	const char *label;		/* the list's */
 	int watch;			/* IN if a socket shows that the client left, else -1 */
 	struct endpoint source;		/* the client: fd 0's peer, or what a PROXY header says */
 	struct endpoint reached;	/* the address that it reached, if a PROXY header says so */
@@ -50,7 +53,6 @@ struct session {
 	struct endpoint destination;
 	struct log_record record;
 	int64_t start;
-	char identity[IDENT_USER + 1];
 	size_t length, used; /* of bytes: all read so far; header and request */
 	unsigned char bytes[BYTES_MOST];
 };
@@ -59,7 +61,7 @@ static void
 show_rule(struct session *s, const struct acl_decision *decision)
 {
 	s->record.line = decision->line;
-	s->record.rule = decision->line != 0 ? s->list->label : "default";
+	s->record.rule = decision->line != 0 ? s->label : "default";
 }
 
 static void
@@ -115,9 +117,10 @@ find_source(struct session *s)
 static enum reason
 load_list(struct session *s)
 {
-	s->list->window = (struct acl_window){ (char *)s->bytes, sizeof s->bytes };
-	return candidates_load(s->options, NULL, log_error, s->list) == 0 ? REASON_NONE
-									  : REASON_BROKEN_LIST;
+	if (candidates_load(s->options, NULL, log_error, s->list) == -1)
+		return REASON_BROKEN_LIST;
+	s->label = s->list->label;
+	return REASON_NONE;
 }
 
 static enum reason
@@ -212,15 +215,15 @@ judge(struct session *s)
 
 /* Finds the identity (DESIGN.md section 3). Returns false if none was obtained. */
 static bool
-find_identity(struct session *s)
+find_identity(struct session *s, char *identity)
 {
 	int64_t deadline = net_deadline(s->options->limits.ident);
 
 	if (s->source.address.family == AF_UNSPEC)
-		return ident_local(&s->standard[IN], deadline, s->identity) == 0;
+		return ident_local(&s->standard[IN], deadline, identity) == 0;
 	if (s->reached.address.family == AF_UNSPEC && net_local(IN, &s->reached) == -1)
 		return false;
-	return ident_query(&s->source, &s->reached, deadline, s->identity) == 0;
+	return ident_query(&s->source, &s->reached, deadline, identity) == 0;
 }
 
 /* Drops the denied candidates. Returns true if a remaining one's rule asks for an identity. */
@@ -256,6 +259,7 @@ check_identity(const struct candidate *candidate, bool known, bool same)
 static enum reason
 identify(struct session *s)
 {
+	static char identity[IDENT_USER + 1]; /* the closing log line has it, too */
 	struct candidates *candidates = s->candidates;
 	enum reason reason, first = REASON_NONE;
 	bool known, same;
@@ -264,9 +268,9 @@ identify(struct session *s)
 
 	if (!keep_permitted(candidates))
 		return REASON_NONE;
-	known = find_identity(s);
-	same = known && strcmp(s->identity, s->request.userid) == 0;
-	s->record.ident = known ? s->identity : "";
+	known = find_identity(s, identity);
+	same = known && strcmp(identity, s->request.userid) == 0;
+	s->record.ident = known ? identity : "";
 	s->record.ms_ident = net_now() - start;
 	if (net_stopped())
 		return REASON_SYSTEM;
@@ -524,6 +528,26 @@ relay(struct session *s)
 	return end == REASON_ERROR || untold;
 }
 
+/* Asks the list. A short one lies in this frame, whose pages dialling needs later. */
+static enum reason
+decide(struct session *s)
+{
+	uint64_t rules[RULES_WORDS];
+	struct candidates_list list = { .memory = { (char *)s->bytes, sizeof s->bytes, rules,
+					    sizeof rules } };
+	enum reason reason;
+
+	s->list = &list;
+	reason = load_list(s);
+	if (reason == REASON_NONE)
+		reason = read_request(s);
+	if (reason == REASON_NONE)
+		reason = judge(s);
+	acl_free(list.acl);
+	s->list = NULL;
+	return reason;
+}
+
 /* From the first byte to the reply, in the order of DESIGN.md section 5. Not inlined:
  * its frame would stay in memory during the relay. */
 #ifdef __GNUC__
@@ -532,20 +556,17 @@ __attribute__((noinline))
 static enum reason
 grant(struct session *s)
 {
-	static enum reason (*const stages[])(struct session *) = { find_source, load_list,
-		read_request, judge, identify, open_remote };
-	struct candidates_list list;
 	struct candidates candidates;
-	enum reason reason = REASON_NONE;
-	size_t i;
+	enum reason reason;
 
-	list.acl = NULL;
-	s->list = &list;
 	s->candidates = &candidates;
-	for (i = 0; i < sizeof stages / sizeof *stages && reason == REASON_NONE; i++)
-		reason = stages[i](s);
-	acl_free(list.acl);
-	s->list = NULL;
+	reason = find_source(s);
+	if (reason == REASON_NONE)
+		reason = decide(s);
+	if (reason == REASON_NONE)
+		reason = identify(s);
+	if (reason == REASON_NONE)
+		reason = open_remote(s);
 	s->candidates = NULL;
 	return reason;
 }

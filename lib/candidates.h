@@ -19,7 +19,7 @@ struct stat;
 
 /* The list in force. */
 struct candidates_list {
-	struct acl_window window; /* set by the caller, for acl_load() */
+	struct acl_memory memory; /* set by the caller, for acl_load() */
 	struct acl *acl;
 	const char *label; /* its path, or "built-in" */
 };

@@ -149,7 +149,7 @@ look_up_interface(const struct endpoint *endpoint)
 {
 	char text[ADDRESS_TEXT];
 
-	if (endpoint != NULL)
+	if (endpoint != NULL && endpoint->address.scope != 0)
 		(void)address_print(&endpoint->address, text);
 }
 

@@ -50,8 +50,8 @@ struct rule {
 	uint8_t internal; /* a bit, 1 << criterion, for each that has the word internal */
 };
 
-/* The largest record, in bytes, that a line of that length can make. */
-#define RULES_ROOM(length) ((size_t)(length)*16 + 96)
+/* The largest record, in bytes, that a line of that length can make: "::," is the densest item. */
+#define RULES_ROOM(length) ((size_t)(length)*9 + 64)
 
 /* What is wrong with a line. The strings are parts of the line, or static: valid while the line is.
  */

@@ -77,6 +77,7 @@ static struct acl *
 load(const void *bytes, size_t length)
 {
 	static char path[32], window[512];
+	static uint64_t rules[64];
 	static int fd = -1;
 	struct acl *acl;
 
@@ -84,7 +85,9 @@ load(const void *bytes, size_t length)
 		fd = nameless_file(path, sizeof path);
 	assert(ftruncate(fd, 0) == 0 && pwrite(fd, bytes, length, 0) == (ssize_t)length);
 	complaints = 0;
-	acl = acl_load(path, (struct acl_window){ window, 32 + length % (sizeof window - 32) },
+	acl = acl_load(path,
+	    &(struct acl_memory){ window, 32 + length % (sizeof window - 32),
+		length % 2 == 0 ? rules : NULL, sizeof rules },
 	    NULL, complain);
 	assert((acl == NULL) == (complaints > 0));
 	return acl;

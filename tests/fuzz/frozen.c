@@ -27,8 +27,9 @@ load(const void *bytes, size_t length)
 	if (fd == -1)
 		fd = nameless_file(path, sizeof path);
 	assert(ftruncate(fd, 0) == 0 && pwrite(fd, bytes, length, 0) == (ssize_t)length);
-	return acl_load(path, (struct acl_window){ window, 32 + length % (sizeof window - 32) },
-	    NULL, complain);
+	return acl_load(path,
+	    &(struct acl_memory){ window, 32 + length % (sizeof window - 32), NULL, 0 }, NULL,
+	    complain);
 }
 
 /* Changes the image as the input has it, and returns its new length. */
