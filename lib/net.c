@@ -80,8 +80,9 @@ void
 net_interrupt(int64_t deadline)
 {
 	int left = net_timeout(deadline) > 0 ? net_timeout(deadline) : 1;
-	/* Repeats, since it may fire before the call that it is to interrupt. */
-	struct itimerval timer = { { 0, 10000 }, { left / 1000, left % 1000 * 1000 } };
+	/* Repeats, since it may fire before the call that it is to interrupt; not so often that
+	 * many sessions on a slow machine do nothing else. */
+	struct itimerval timer = { { 0, 50000 }, { left / 1000, left % 1000 * 1000 } };
 
 	if (deadline == NET_FOREVER)
 		return;

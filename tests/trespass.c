@@ -8,7 +8,6 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <errno.h>
@@ -36,6 +35,7 @@ enum { UNEXPECTED = 98 }; /* exit status: what should have been answered was ans
 static const struct sockaddr elsewhere = { .sa_family = AF_UNIX, .sa_data = "/dev/log" };
 
 static pid_t self;
+static char scratch[4096];
 
 static void
 expect(bool as_expected)
@@ -44,139 +44,7 @@ expect(bool as_expected)
 		_exit(UNEXPECTED);
 }
 
-static void
-try_open(void)
-{
-	(void)open("/dev/null", O_RDONLY);
-}
-
-/* Of a file that is none: what were executed instead of us would not get far in the sandbox. */
-static void
-try_execve(void)
-{
-	char name[] = "/";
-	char *const arguments[] = { name, NULL };
-
-	(void)execve(name, arguments, arguments + 1);
-}
-
-static void
-try_fork(void)
-{
-	if (fork() == 0)
-		_exit(0);
-}
-
-static void
-try_ptrace(void)
-{
-	(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-}
-
-static void
-try_kill(void)
-{
-	(void)kill(1, 0);
-}
-
-static void
-try_kill_self(void)
-{
-	(void)kill(self, SIGTERM);
-}
-
-static void
-try_kill_group(void)
-{
-	(void)kill(0, SIGSTOP);
-}
-
-/* Allowed only if a stop has flags to restore. */
-static void
-try_stop(void)
-{
-	(void)kill(self, SIGSTOP);
-}
-
-static void
-try_stat(void)
-{
-	struct stat status;
-
-	(void)stat("/", &status);
-}
-
-static void
-try_setrlimit(void)
-{
-	const struct rlimit none = { 0, 0 };
-
-	(void)setrlimit(RLIMIT_NPROC, &none);
-}
-
-static void
-try_dup(void)
-{
-	(void)fcntl(STDIN_FILENO, F_DUPFD, 0);
-}
-
-static void
-try_setsockopt(void)
-{
-	const int on = 1;
-
-	/* glibc's on i386 goes through socketcall(2), which hides the option. */
-	(void)syscall(SYS_setsockopt, STDIN_FILENO, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-}
-
-static void
-try_tiocsti(void)
-{
-	(void)ioctl(STDIN_FILENO, TIOCSTI, "x");
-}
-
-static void
-try_sendto(void)
-{
-	(void)sendto(STDIN_FILENO, "x", 1, MSG_DONTWAIT, &elsewhere, sizeof elsewhere);
-}
-
-static void
-try_mmap(void)
-{
-	(void)mmap(
-	    NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
-
-static void
-try_mprotect(void)
-{
-	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	expect(page != MAP_FAILED);
-	(void)mprotect(page, 4096, PROT_READ);
-}
-
-/* The heap: no room is needed that is not known before. */
-static void
-try_brk(void)
-{
-	(void)sbrk(1 << 20);
-}
-
-static void
-try_unknown(void)
-{
-	(void)syscall(UINT16_MAX - 1);
-}
-
 #ifdef __x86_64__
-static void
-try_x32(void)
-{
-	(void)syscall(0x40000000 + SYS_getpid);
-}
-
 static void
 try_i386(void)
 {
@@ -227,27 +95,8 @@ expect_needs(void)
 static const struct {
 	const char *name;
 	void (*act)(void);
-} attempts[] = {
-	{ "open", try_open },
-	{ "execve", try_execve },
-	{ "fork", try_fork },
-	{ "ptrace", try_ptrace },
-	{ "kill", try_kill },
-	{ "kill-self", try_kill_self },
-	{ "kill-group", try_kill_group },
-	{ "stop", try_stop },
-	{ "stat", try_stat },
-	{ "setrlimit", try_setrlimit },
-	{ "dup", try_dup },
-	{ "setsockopt", try_setsockopt },
-	{ "tiocsti", try_tiocsti },
-	{ "sendto", try_sendto },
-	{ "mmap", try_mmap },
-	{ "mprotect", try_mprotect },
-	{ "brk", try_brk },
-	{ "unknown", try_unknown },
+} acts[] = {
 #ifdef __x86_64__
-	{ "x32", try_x32 },
 	{ "i386", try_i386 },
 #endif
 	{ "socket", expect_socket },
@@ -255,6 +104,55 @@ static const struct {
 	{ "no-call", expect_no_call },
 	{ "needs", expect_needs },
 };
+
+/* Makes a system call that ends the process. False if none has that name. */
+static bool
+try_call(const char *name)
+{
+	static char *const none[] = { NULL };
+	static const int on = 1;
+	const struct {
+		const char *name;
+		long number, arguments[6];
+	} calls[] = {
+		{ "open", SYS_openat, { AT_FDCWD, (long)"/dev/null", O_RDONLY } },
+		{ "execve", SYS_execve, { (long)"/", (long)none, (long)none } },
+		{ "fork", SYS_clone, { SIGCHLD } },
+		{ "ptrace", SYS_ptrace, { PTRACE_TRACEME } },
+		{ "kill", SYS_kill, { 1, 0 } },
+		{ "kill-self", SYS_kill, { self, SIGTERM } },
+		{ "kill-group", SYS_kill, { 0, SIGSTOP } },
+		{ "stop", SYS_kill,
+		    { self, SIGSTOP } }, /* allowed if a stop has flags to restore */
+		{ "stat", SYS_newfstatat, { AT_FDCWD, (long)"/", (long)scratch, 0 } },
+		{ "setrlimit", SYS_prlimit64, { 0, RLIMIT_NPROC, (long)scratch, 0 } },
+		{ "dup", SYS_fcntl, { 0, F_DUPFD, 0 } },
+		{ "setsockopt", SYS_setsockopt,
+		    { 0, SOL_SOCKET, SO_REUSEADDR, (long)&on, sizeof on } },
+		{ "tiocsti", SYS_ioctl, { 0, TIOCSTI, (long)"x" } },
+		{ "sendto", SYS_sendto,
+		    { 0, (long)"x", 1, MSG_DONTWAIT, (long)&elsewhere, sizeof elsewhere } },
+		{ "mmap", SYS_mmap,
+		    { 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 } },
+		{ "mprotect", SYS_mprotect, { (long)scratch, 4096, PROT_READ } },
+		{ "brk", SYS_brk,
+		    { 0 } }, /* the heap: no room is needed that is not known before */
+		{ "unknown", UINT16_MAX - 1, { 0 } },
+#ifdef __x86_64__
+		{ "x32", 0x40000000 + SYS_getpid, { 0 } },
+#endif
+	};
+
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+		const long *a = calls[i].arguments;
+
+		if (strcmp(calls[i].name, name) == 0) {
+			(void)syscall(calls[i].number, a[0], a[1], a[2], a[3], a[4], a[5]);
+			return true;
+		}
+	}
+	return false;
+}
 
 bool
 sandbox_enter(const struct standard_file *standard)
@@ -265,10 +163,10 @@ sandbox_enter(const struct standard_file *standard)
 
 	self = getpid();
 	entered = enter(standard);
-
-	for (i = 0; !known && i < sizeof attempts / sizeof *attempts; i++)
-		if (strcmp(attempts[i].name, wanted) == 0) {
-			attempts[i].act();
+	known = known || try_call(wanted);
+	for (i = 0; !known && i < sizeof acts / sizeof *acts; i++)
+		if (strcmp(acts[i].name, wanted) == 0) {
+			acts[i].act();
 			known = true;
 		}
 	expect(known);
