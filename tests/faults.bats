@@ -27,12 +27,13 @@ errors_of() {
 	clone | clone3 | fork | vfork) echo EAGAIN ENOMEM ;;
 	poll | ppoll) echo EAGAIN EINTR ENOMEM ;;
 	open | openat | pipe | pipe2 | dup | dup2 | dup3 | socket) echo EINTR EMFILE ENOMEM ;;
-	read | recv | recvfrom | recvmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM EPIPE ;;
+	read | pread64 | recv | recvfrom | recvmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM EPIPE ;;
 	write | writev | send | sendto | sendmsg | sendmmsg) echo EAGAIN ECONNABORTED EINTR ENOMEM ENOSPC EPIPE ;;
 	bind | listen | ioctl | shutdown) echo EAGAIN ENOMEM ;;
 	fcntl | fstat | newfstatat | statx | access | faccessat* | getpeername | getsockname | getsockopt | setsockopt) echo ENOMEM ;;
 	brk | mmap | mprotect | mremap | munmap | madvise | prctl | prlimit64 | setrlimit | getrlimit) echo ENOMEM ;;
-	getaddrinfo) echo ENOMEM ;;
+	getaddrinfo | getcwd) echo ENOMEM ;;
+	fchmod | fchown | fsync | rename) echo ENOSPC ;;
 	kill | getrandom | uname | lseek) echo EAGAIN ;;
 	wait4 | waitid | waitpid) echo EINTR ;;
 	esac
@@ -190,4 +191,76 @@ need_tracer() {
 			[ "$(cat "$SCRATCH/verdict")" = 'client: served' ]
 		done
 	done
+}
+
+# each_fault CALLS COMMAND...: a run of the command for each of these calls and errors, in a line NUMBER CALL ERROR; before each run and after
+# it the function before and after, which gets the exit status. It reads the file input; what it prints is in out and said.
+each_fault() {
+	local wanted=$1 call number error status
+	shift
+	before
+	$(traced whole) "$@" <input >out 2>said
+	calls whole >all
+	while read -r call number; do
+		[[ $call =~ ^($wanted)$ ]] || continue
+		for error in $(errors_of "$call"); do
+			rm -f trace
+			before
+			status=0
+			$(traced trace "$call" "$number" "$error") "$@" <input >out 2>said || status=$?
+			grep -q INJECTED trace || continue
+			[[ $status != 1 ]] || ! grep -Eq 'stat[a-z]*\([01],.*INJECTED' trace || continue # a descriptor seems closed
+			after "$status" || fail "$call $number $error: status $status, $(cat out said)"
+			echo "$status" >>statuses
+		done
+	done <all
+}
+
+@test "freezing a list: the new one and exit status 0, or the old one and 2, and nothing beside it" {
+	need_tracer
+	cd "$SCRATCH"
+	printf 'permit from local to any\ndeny to any\n' >text
+	"$BIN" -t -a text -o old
+	echo 'deny to 198.51.100.1' >text
+	: >input
+	before() {
+		cp old frozen
+	}
+	after() {
+		[ -z "$(find . -name 'frozen.*')" ] || return
+		case $1 in
+		0) "$BIN" -t -v -a frozen | grep -q '^frozen, 1 rule,' ;;
+		2) cmp frozen old && [ ! -s out ] ;;
+		*) false ;;
+		esac
+	}
+	each_fault 'f?open(at)?|read|.*stat.*|mmap|write|fchmod|fsync|close|rename|getcwd' "$BIN" -t -a text -o frozen
+	grep -q 2 statuses
+}
+
+@test "questions: the right answers, or exit status 2" {
+	local list
+	need_tracer
+	cd "$SCRATCH"
+	{
+		echo 'permit from 192.0.2.0/24 user bob to 198.51.100.0/24'
+		printf 'deny to host0.example%s\n' "$(printf ',host%d.example' {1..500})"
+		echo 'permit from any to any'
+	} >text
+	"$BIN" -t -a text -o frozen
+	printf 'connect %s 192.0.2.7 198.51.100.1 80\nbind u local 192.0.2.1 80\n' bob carol >input
+	"$BIN" -t -a text - <input >expected
+	before() { :; }
+	after() {
+		case $1 in
+		0) cmp out expected ;;
+		2) ! grep -qvxFf expected out && { [ -s said ] || grep -q '^[0-9]* *write(' trace; } ;;
+		*) false ;;
+		esac
+	}
+	for list in text frozen; do
+		each_fault 'open(at)?|read|pread64|.*stat.*|mmap|write' "$BIN" -t -a "$list" -
+	done
+	grep -q 0 statuses
+	grep -q 2 statuses
 }

@@ -135,6 +135,18 @@ leftovers() {
 	grep -q '^close .* rule=two:1 ' log
 }
 
+@test "a rule of ten thousand bytes" {
+	for octet in {0..255}; do printf '8.1.1.%d,8.1.2.%d,8.1.3.%d,' "$octet" "$octet" "$octet"; done >addresses
+	printf 'deny to %s8.1.4.0\npermit from any to any\n' "$(cat addresses)" >list
+	freeze
+	for address in 8.1.1.0 8.1.3.255 8.1.4.0; do
+		run -1 "$BIN" -t -a frozen connect u local $address 80
+		[ "$output" = "deny $address 80 by list:1: $(head -n 1 list)" ]
+	done
+	run -0 "$BIN" -t -a frozen connect u local 8.1.4.1 80
+	[ "$output" = 'permit 8.1.4.1 80 by list:2: permit from any to any' ]
+}
+
 @test "stale: said once by a session, exit status 1 of -t, the question's own" {
 	mkdir elsewhere
 	freeze list elsewhere/frozen
@@ -172,6 +184,43 @@ leftovers() {
 	done
 }
 
+@test "a text that changes while it is frozen is not" {
+	seq -f 'deny to host%g.example' 20000 >list
+	while [ ! -e over ]; do touch list; done &
+	changing=$!
+	for _ in {1..50}; do
+		status=0
+		"$BIN" -t -a list -o frozen 2>said || status=$?
+		[ "$status" = 0 ] || break
+	done
+	touch over
+	wait "$changing"
+	[ "$status" = 2 ]
+	[ "$(cat said)" = 'list: was changed while it was read' ]
+	leftovers
+}
+
+@test "questions to a list that is written over end with exit status 2; one that is no file is not asked" {
+	local to from
+	freeze
+	mkfifo questions answers
+	start asked sh -c 'exec "$1" -t -a frozen - <questions >answers' sh "$BIN"
+	exec {to}>questions {from}<answers
+	echo 'connect u local 8.8.8.8 80' >&"$to"
+	read -r -t 10 said <&"$from"
+	[ "$said" = 'permit 8.8.8.8 80 by list:5: permit from local,::1,10.0.0.0/8' ]
+	touch -d '1 hour ago' frozen
+	echo 'connect u local 8.8.8.8 80' >&"$to"
+	exec {to}>&-
+	status=0
+	status_of asked || status=$?
+	[ "$status" = 2 ]
+	[ "$(cat asked.err)" = 'socks4-stdio: the frozen list is damaged, or was changed while it was asked' ]
+	exec {from}<&-
+	run --separate-stderr -2 "$BIN" -t -a <(cat frozen)
+	[[ $stderr == *': a frozen list must be a file' ]]
+}
+
 @test "written over while a session waits for its request: broken-list" {
 	freeze
 	start session "$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send '\x04' wait-file "$SCRATCH/go" \
@@ -190,7 +239,7 @@ opened() {
 
 @test "whatever byte is changed, and wherever it is cut: no crash, under the sanitizers" {
 	BIN=${TESTS%/*}/socks4-stdio freeze # of mangle's word size
-	"$TOOLS/mangle" frozen
+	"${MANGLE:-$TOOLS/mangle}" frozen
 }
 
 @test "a thousand sessions while the list is replaced a hundred times: each by one list or the other" {

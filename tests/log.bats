@@ -234,7 +234,7 @@ now() {
 	deaf fifo
 	long=$(printf '\001%.0s' {1..255})
 	for i in {1..40}; do
-		start "session$i" "$TOOLS/peer" -2 "$SCRATCH/fifo" exec-tcp wait-file "$SCRATCH/go" send "$(request 4 1 80 0.0.0.1 "$long" "$long")" \
+		start "session$i" "$TOOLS/peer" -t $((30 * SLOW)) -2 "$SCRATCH/fifo" exec-tcp wait-file "$SCRATCH/go" send "$(request 4 1 80 0.0.0.1 "$long" "$long")" \
 			expect "$REJECTED" touch "$SCRATCH/told$i" expect-eof close -- "$BIN" -a "$LIST" -l stderr
 	done
 	touch "$SCRATCH/go"

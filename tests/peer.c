@@ -1236,7 +1236,7 @@ end_script(void)
 static void
 parse_options(int argc, char **argv)
 {
-	const char *limit = NULL;
+	const char *limit = NULL, *slow = getenv("SLOW"); /* valgrind's program, say */
 	const struct net_option letters[] = { { '2', .text = &options.standard_error },
 		{ 'e', .flag = &options.on_standard_error }, { 't', .text = &limit },
 		{ 'v', .flag = &options.verbose }, { 0 } };
@@ -1249,6 +1249,8 @@ parse_options(int argc, char **argv)
 		}
 	options.words = net_options(argc, argv, letters, 1,
 	    "peer [-ev] [-2 file] [-t seconds] word ... [-- program [argument ...]]");
+	if (slow && strtol(slow, NULL, 10) > 0)
+		options.limit *= strtol(slow, NULL, 10);
 	if (limit)
 		options.limit = (long)(strtod(limit, NULL) * 1000);
 }
