@@ -260,14 +260,15 @@ opened() {
 		touch replaced
 	} &
 	replacing=$!
-	for _ in {1..1000}; do
+	sessions=$((1000 / SLOW))
+	for ((i = 0; i < sessions; i++)); do
 		exec {fd}<>"/dev/tcp/127.0.0.1/$port"
 		printf %b "$ask" >&"$fd"
 		head -c 2 <&"$fd" | od -An -tu1 >>codes
 		exec {fd}>&-
 	done
 	wait "$replacing"
-	wait_for ended 1000
+	wait_for ended "$sessions"
 	[ "$(sort -u codes | tr -d ' \n')" = 090091 ] || [ "$(sort -u codes | wc -l)" = 1 ]
 	[ "$(sort -u statuses)" = 0 ]
 	run -1 grep -vE '^(open|close|refuse) .*rule=(one|two):1( |$)' server.err
