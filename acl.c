@@ -122,7 +122,7 @@ read_lines(struct lines *lines, struct acl **list, const char *name, acl_complai
 	return -1;
 }
 
-/* In memory, unless that is NULL or has no room for a list; else size bytes are mapped. */
+/* In the caller's memory, which has room for the header; without that, of size bytes, mapped. */
 static struct acl *
 new_list(const struct acl_memory *memory, size_t size)
 {

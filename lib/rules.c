@@ -99,7 +99,7 @@ wrong_prefix(struct parser *parser, const char *element, const char *message)
 	char *digits = parser->problem->digits;
 	unsigned length;
 
-	if (slash == NULL || !netmask_length(slash + 1, &length))
+	if (slash == NULL || strchr(element, ':') != NULL || !netmask_length(slash + 1, &length))
 		return message;
 	digits[0] = (char)('0' + length / 10);
 	digits[1] = (char)('0' + length % 10);
@@ -257,7 +257,7 @@ destination_item(struct parser *parser, char *element)
 	else if (*sign != '\0') {
 		message = prefix_item(parser, element);
 		colon = strchr(element, ':');
-		if (message == NULL || colon == NULL || strchr(colon + 1, ':') != NULL)
+		if (message == NULL || colon == NULL || strpbrk(colon + 1, ":/") != NULL)
 			return message;
 		put_piece(parser, element, (size_t)(colon - element));
 		suggest(parser, NULL, " port ");

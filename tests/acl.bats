@@ -554,6 +554,8 @@ two_addresses='
 		deny to 2001:db8::g|2001:db8::g is not an address
 		deny to example.org/24|example.org/24 is not an address
 		deny to 10.0.0.1:80|10.0.0.1:80 has a port in it: write 10.0.0.1 port 80
+		deny to host:1/255.0.0.0|host:1/255.0.0.0 is not an address
+		deny to 1:2/0.0.0.0|1:2/0.0.0.0 is not an address
 		deny to example.org:443|example.org:443 has a port in it: write example.org port 443
 		permit from any to www.example.org:https|www.example.org:https has a port in it: write www.example.org port https
 		permit 192.0.2.0/24|192.0.2.0/24 has neither from nor to before it: write from 192.0.2.0/24 or to 192.0.2.0/24
