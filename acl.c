@@ -58,17 +58,17 @@ complain_of_line(
 	complain("%s:%u: %s", path, line, sentence);
 }
 
-/* Makes room for more bytes; the list may move. Returns NULL with errno if that fails, and leaves
- * the list as it was. */
+/* Makes room for more bytes; the list may move, and leaves its place to the window. Returns NULL
+ * with errno if that fails, and leaves the list as it was. */
 static struct acl *
-grow(struct acl *acl, size_t more, int fd)
+grow(struct acl *acl, size_t more, struct lines *lines, const struct acl_memory *memory)
 {
 	size_t size = acl->size, hint;
 	struct acl *larger;
 
 	if (acl->size - acl->used >= more)
 		return acl;
-	for (hint = guess(fd); size - acl->used < more || size < hint;)
+	for (hint = guess(lines->fd); size - acl->used < more || size < hint;)
 		size *= 2;
 	larger = lines_map(size);
 	if (larger == NULL)
@@ -77,6 +77,8 @@ grow(struct acl *acl, size_t more, int fd)
 	acl_free(acl);
 	larger->size = size;
 	larger->mapped = true;
+	if (lines->bytes == memory->bytes)
+		lines->size = memory->size;
 	return larger;
 }
 
@@ -88,7 +90,8 @@ rule_at(const struct acl *acl, size_t offset)
 
 /* Reads all lines into *list. 0; 1 after complaints about lines; -1 with errno. */
 static int
-read_lines(struct lines *lines, struct acl **list, const char *name, acl_complain complain)
+read_lines(struct lines *lines, const struct acl_memory *memory, struct acl **list,
+    const char *name, acl_complain complain)
 {
 	struct rules_problem problem;
 	struct acl *acl = *list;
@@ -105,7 +108,7 @@ read_lines(struct lines *lines, struct acl **list, const char *name, acl_complai
 			    lines->number);
 			return 1;
 		}
-		acl = grow(acl, RULES_ROOM(length), lines->fd);
+		acl = grow(acl, RULES_ROOM(length), lines, memory);
 		if (acl == NULL)
 			return -1;
 		*list = acl;
@@ -122,16 +125,17 @@ read_lines(struct lines *lines, struct acl **list, const char *name, acl_complai
 	return -1;
 }
 
-/* In the caller's memory, which has room for the header; without that, of size bytes, mapped. */
+/* In the caller's memory, or of size bytes and mapped. */
 static struct acl *
 new_list(const struct acl_memory *memory, size_t size)
 {
-	bool mapped = memory == NULL || memory->list == NULL;
-	struct acl *acl = mapped ? lines_map(size) : (struct acl *)(void *)memory->list;
+	bool mapped = memory == NULL || memory->window == memory->size;
+	struct acl *acl =
+	    mapped ? lines_map(size) : (struct acl *)(void *)(memory->bytes + memory->window);
 
 	if (acl != NULL) {
 		memset(acl, 0, sizeof *acl);
-		acl->size = mapped ? size : memory->list_size;
+		acl->size = mapped ? size : memory->size - memory->window;
 		acl->used = sizeof *acl;
 		acl->mapped = mapped;
 	}
@@ -144,7 +148,7 @@ read_text(
     struct lines *lines, const struct acl_memory *memory, const char *name, acl_complain complain)
 {
 	struct acl *acl = new_list(memory, SMALL);
-	int result = acl != NULL ? read_lines(lines, &acl, name, complain) : -1;
+	int result = acl != NULL ? read_lines(lines, memory, &acl, name, complain) : -1;
 
 	if (result == -1)
 		complain("%s: %s", name, strerror(errno));
@@ -246,9 +250,7 @@ struct acl *
 acl_load(
     const char *path, const struct acl_memory *memory, struct stat *text, acl_complain complain)
 {
-	struct lines lines = {
-		.bytes = memory->window, .size = memory->window_size, .most = LARGEST
-	};
+	struct lines lines = { .bytes = memory->bytes, .size = memory->window, .most = LARGEST };
 	struct acl *acl;
 	int fd;
 
@@ -261,7 +263,7 @@ acl_load(
 			close(fd);
 		return NULL;
 	}
-	if (frozen_begins(memory->window, lines.end))
+	if (frozen_begins(memory->bytes, lines.end))
 		return load_frozen(&lines, path, complain);
 	acl = read_text(&lines, memory, path, complain);
 	if (acl != NULL && text != NULL && S_ISREG(text->st_mode) && !is_same(fd, text)) {

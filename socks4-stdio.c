@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +34,8 @@ enum { DRAIN_MOST = 65536, DRAIN_SECONDS = 1 };
 /* Room for a PROXY header and a request, and at least one byte more, for the relay. */
 enum { BYTES_MOST = PROXY_V2_MOST + SOCKS4_REQUEST + 1 };
 
-enum { RULES_WORDS = 240 }; /* of 8 bytes: ten rules or so; a longer list is mapped */
+/* While a list is in force ten rules or so lie behind a request's room; a longer one is mapped. */
+enum { WINDOW = SOCKS4_REQUEST / 8 * 8 + 120 };
 
 struct session {
 	const struct options *options;
@@ -53,8 +53,8 @@ struct session {
 	struct endpoint destination;
 	struct log_record record;
 	int64_t start;
-	size_t length, used; /* of bytes: all read so far; header and request */
-	unsigned char bytes[BYTES_MOST];
+	unsigned char *bytes;
+	size_t size, length, used; /* of bytes: room; all read so far; header and request */
 };
 
 static void
@@ -174,7 +174,7 @@ read_request(struct session *s)
 	ssize_t count;
 
 	do {
-		count = net_read(IN, s->bytes + s->length, sizeof s->bytes - s->length, deadline);
+		count = net_read(IN, s->bytes + s->length, s->size - s->length, deadline);
 		if (count == 0)
 			return s->header_due ? REASON_BAD_PROXY_HEADER : REASON_SHORT_REQUEST;
 		if (count == -1) {
@@ -378,7 +378,7 @@ listening_address(const struct session *s, struct address *address)
 static enum reason
 await_caller(struct session *s, int listener, struct endpoint *caller)
 {
-	struct bind_client client = { IN, OUT, s->bytes, sizeof s->bytes, s->length };
+	struct bind_client client = { IN, OUT, s->bytes, s->size, s->length };
 	enum reason reason = bind_await(listener, &client, s->deadline, &s->remote, caller);
 
 	s->length = client.length;
@@ -464,7 +464,7 @@ drain(struct session *s, int64_t deadline)
 	if (shutdown(OUT, SHUT_WR) == -1 && errno == ENOTSOCK)
 		close(OUT);
 	do {
-		count = net_read(IN, s->bytes, sizeof s->bytes, deadline);
+		count = net_read(IN, s->bytes, s->size, deadline);
 		total += count > 0 ? (size_t)count : 0;
 	} while (count > 0 && total < DRAIN_MOST);
 }
@@ -516,7 +516,7 @@ relay(struct session *s)
 		.remote = s->remote,
 		.remote_tcp = true,
 		.room = s->bytes + s->used,
-		.size = sizeof s->bytes - s->used,
+		.size = s->size - s->used,
 		.early = s->length - s->used,
 		.idle = s->options->limits.idle,
 		.start = s->start,
@@ -528,16 +528,17 @@ relay(struct session *s)
 	return end == REASON_ERROR || untold;
 }
 
-/* Asks the list. A short one lies in this frame, whose pages dialling needs later. */
+/* Asks the list. */
 static enum reason
 decide(struct session *s)
 {
-	uint64_t rules[RULES_WORDS];
-	struct candidates_list list = { .memory = { (char *)s->bytes, sizeof s->bytes, rules,
-					    sizeof rules } };
+	size_t whole = s->size;
+	struct candidates_list list = { .memory = { (char *)s->bytes, whole,
+					    s->header_due ? whole : WINDOW } };
 	enum reason reason;
 
 	s->list = &list;
+	s->size = list.memory.window;
 	reason = load_list(s);
 	if (reason == REASON_NONE)
 		reason = read_request(s);
@@ -545,6 +546,7 @@ decide(struct session *s)
 		reason = judge(s);
 	acl_free(list.acl);
 	s->list = NULL;
+	s->size = whole;
 	return reason;
 }
 
@@ -574,11 +576,13 @@ grant(struct session *s)
 static int
 serve(const struct options *options, struct standard_file *standard)
 {
+	uint64_t bytes[BYTES_MOST / 8 + 1];
 	struct session s;
 	enum reason reason;
 
-	memset(
-	    &s, 0, offsetof(struct session, bytes)); /* not bytes: that would touch a page more */
+	memset(&s, 0, sizeof s);
+	s.bytes = (unsigned char *)bytes;
+	s.size = sizeof bytes;
 	s.options = options;
 	s.standard = standard;
 	s.start = net_now();

@@ -333,7 +333,7 @@ int
 dryrun_run(const struct options *options)
 {
 	char window[2048];
-	struct candidates_list list = { .memory = { window, sizeof window, NULL, 0 } };
+	struct candidates_list list = { .memory = { window, sizeof window, sizeof window } };
 	bool alone = options->operand_count == 0;
 	struct question question;
 	const char *problem;

@@ -55,8 +55,8 @@ try(const unsigned char *bytes, size_t size)
 	if (ftruncate(fd, 0) == -1 || pwrite(fd, bytes, size, 0) != (ssize_t)size)
 		exit(2);
 	complaints = 0;
-	list =
-	    acl_load(path, &(struct acl_memory){ window, sizeof window, NULL, 0 }, NULL, complain);
+	list = acl_load(
+	    path, &(struct acl_memory){ window, sizeof window, sizeof window }, NULL, complain);
 	if (list == NULL)
 		return complaints == 0 ? exit(3), false : false;
 	ask(list, SOCKS4_CONNECT, NULL, outside);

@@ -76,8 +76,9 @@ take_address(struct input *input, struct address *address)
 static struct acl *
 load(const void *bytes, size_t length)
 {
-	static char path[32], window[512];
-	static uint64_t rules[64];
+	static char path[32];
+	static uint64_t room[128];
+	const size_t window = 32 + length % 60 * 8;
 	static int fd = -1;
 	struct acl *acl;
 
@@ -86,8 +87,7 @@ load(const void *bytes, size_t length)
 	assert(ftruncate(fd, 0) == 0 && pwrite(fd, bytes, length, 0) == (ssize_t)length);
 	complaints = 0;
 	acl = acl_load(path,
-	    &(struct acl_memory){ window, 32 + length % (sizeof window - 32),
-		length % 2 == 0 ? rules : NULL, sizeof rules },
+	    &(struct acl_memory){ (char *)room, length % 2 == 0 ? sizeof room : window, window },
 	    NULL, complain);
 	assert((acl == NULL) == (complaints > 0));
 	return acl;

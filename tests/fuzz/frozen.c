@@ -22,14 +22,13 @@ static struct acl *
 load(const void *bytes, size_t length)
 {
 	static char path[32], window[512];
+	const size_t size = 32 + length % (sizeof window - 32);
 	static int fd = -1;
 
 	if (fd == -1)
 		fd = nameless_file(path, sizeof path);
 	assert(ftruncate(fd, 0) == 0 && pwrite(fd, bytes, length, 0) == (ssize_t)length);
-	return acl_load(path,
-	    &(struct acl_memory){ window, 32 + length % (sizeof window - 32), NULL, 0 }, NULL,
-	    complain);
+	return acl_load(path, &(struct acl_memory){ window, size, size }, NULL, complain);
 }
 
 /* Changes the image as the input has it, and returns its new length. */
