@@ -25,7 +25,7 @@ enum { LONG_WORD = 256 }; /* not a letter: an unknown word that begins with -- *
 const char options_synopsis[] =
     "usage: socks4-stdio [-46inqvI] [-aAblPrw value]\n"
     "       socks4-stdio -c proxy[:port] [-46BFnqv] [-bluw value] [--] host port\n"
-    "       socks4-stdio -t [-46inI] [-abow value] [--]\n"
+    "       socks4-stdio -t [-46invI] [-abow value] [--]\n"
     "           [- | command user source destination port]\n"
     "       socks4-stdio -h | -V\n";
 
@@ -167,7 +167,7 @@ read_proxy(const char *text, struct options *options)
 	if (*text == '[') {
 		start++;
 		end = strchr(start, ']');
-		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+		if (end == NULL || *start == '/' || (end[1] != '\0' && end[1] != ':'))
 			return wrong("-c needs proxy[:port]: %s", text);
 		port = end[1] == ':' ? end + 2 : NULL;
 	} else if (*text == '/') {

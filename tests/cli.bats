@@ -66,6 +66,8 @@ bad_usage() {
 	bad_usage '-c has' -c proxy:0 host 1
 	bad_usage '-c has a path that is too long' -c "/$long" host 1
 	bad_usage '-c has a path that is too long' -c "/${long:0:107}" host 1
+	bad_usage '-c needs proxy[:port]' -c "[/${long:0:200}]" host 1
+	bad_usage '-c needs proxy[:port]' -c '[/run/proxy]:1080' host 1
 	for option in -4 -6 '-b127.0.0.1'; do
 		bad_usage 'do not apply to a proxy on a Unix socket' -c /socket "$option" host 1
 	done
