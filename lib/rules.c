@@ -92,20 +92,29 @@ netmask_length(const char *text, unsigned *length)
 	return *length == 32 || mask << *length == 0;
 }
 
+/* Shows the length that a netmask stands for, if that would be right. */
 static const char *
 wrong_prefix(struct parser *parser, const char *element, const char *message)
 {
 	const char *slash = strchr(element, '/');
-	char *digits = parser->problem->digits;
+	char *digits = parser->problem->digits, instead[ADDRESS_TEXT];
+	struct text text = TEXT(instead);
+	struct prefix prefix;
 	unsigned length;
 
-	if (slash == NULL || strchr(element, ':') != NULL || !netmask_length(slash + 1, &length))
+	if (slash == NULL || !netmask_length(slash + 1, &length))
 		return message;
 	digits[0] = (char)('0' + length / 10);
 	digits[1] = (char)('0' + length % 10);
+	digits[2] = '\0';
+	if (length < 10)
+		digits++;
+	text_put_bytes(&text, element, (size_t)(slash - element) + 1);
+	text_put(&text, "%s", digits);
+	if (address_parse_prefix(instead, &prefix) != NULL)
+		return message;
 	put_piece(parser, element, (size_t)(slash - element) + 1);
-	put_piece(parser, digits + (length < 10), length < 10 ? 1 : 2);
-	return "has a netmask in place of a length";
+	return suggest(parser, "has a netmask in place of a length", digits);
 }
 
 static const char *
@@ -257,7 +266,8 @@ destination_item(struct parser *parser, char *element)
 	else if (*sign != '\0') {
 		message = prefix_item(parser, element);
 		colon = strchr(element, ':');
-		if (message == NULL || colon == NULL || strpbrk(colon + 1, ":/") != NULL)
+		if (message == NULL || colon == NULL || colon == element || colon[1] == '\0' ||
+		    strpbrk(colon + 1, ":/") != NULL)
 			return message;
 		put_piece(parser, element, (size_t)(colon - element));
 		suggest(parser, NULL, " port ");
@@ -622,12 +632,16 @@ rules_is_unspecified(const struct item *item)
 static bool
 item_is_sound(const struct item *item, size_t room, size_t text_length)
 {
+	enum { BOTH = 1 << ITEM_ANY | 1 << ITEM_INTERNAL | 1 << ITEM_PREFIX4 | 1 << ITEM_PREFIX6 };
+	static const unsigned kinds[RULE_CRITERIA] = { [RULE_FROM] = BOTH | 1 << ITEM_LOCAL,
+		[RULE_USER] = 1 << ITEM_USER,
+		[RULE_TO] = BOTH | 1 << ITEM_NAME | 1 << ITEM_DOMAIN,
+		[RULE_PORT] = 1 << ITEM_PORTS };
+
+	if (item->criterion >= RULE_CRITERIA || item->kind > ITEM_PORTS ||
+	    !(kinds[item->criterion] & 1U << item->kind))
+		return false;
 	switch (item->kind) {
-	case ITEM_ANY:
-	case ITEM_LOCAL:
-	case ITEM_INTERNAL:
-	case ITEM_PORTS:
-		return true;
 	case ITEM_PREFIX4:
 		return item->length <= 32;
 	case ITEM_PREFIX6:
@@ -637,7 +651,7 @@ item_is_sound(const struct item *item, size_t room, size_t text_length)
 	case ITEM_USER:
 		return item->is.name <= text_length && item->length <= text_length - item->is.name;
 	default:
-		return false;
+		return true;
 	}
 }
 
@@ -655,8 +669,7 @@ rules_is_sound(const struct rule *rule, size_t size)
 	if (text_length == size - rule->text)
 		return false;
 	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-		if (item->criterion >= RULE_CRITERIA ||
-		    !item_is_sound(item,
+		if (!item_is_sound(item,
 			(size_t)((const char *)rule + rule->text - (const char *)item),
 			text_length))
 			return false;

@@ -554,6 +554,10 @@ two_addresses='
 		deny to 2001:db8::g|2001:db8::g is not an address
 		deny to example.org/24|example.org/24 is not an address
 		deny to 10.0.0.1:80|10.0.0.1:80 has a port in it: write 10.0.0.1 port 80
+		permit from 10.1.2.3/255.0.0.0|10.1.2.3/255.0.0.0 has no valid prefix length
+		deny to example.org/255.0.0.0|example.org/255.0.0.0 is not an address
+		deny to :443|:443 is not an address
+		deny to 10.0.0.1:|10.0.0.1: is not an address
 		deny to host:1/255.0.0.0|host:1/255.0.0.0 is not an address
 		deny to 1:2/0.0.0.0|1:2/0.0.0.0 is not an address
 		deny to example.org:443|example.org:443 has a port in it: write example.org port 443

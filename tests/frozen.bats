@@ -237,6 +237,29 @@ opened() {
 	[[ "$(readlink "/proc/$(pgrep -P "${PIDS[session]}")/fd/"*)" == *"$PWD/frozen"* ]]
 }
 
+@test "an item that is no item of its criterion: broken-list" {
+	local kind at
+	echo 'deny from 192.0.2.7 user bob to .example.org,198.51.100.1 port 80' >list
+	echo 'permit from any' >>list
+	freeze
+	[ "$("$BIN" -t -a frozen connect bob 192.0.2.7 198.51.100.1 80)" = "deny 198.51.100.1 80 by list:1: $(head -n 1 list)" ]
+	for item in 'x03\x00\x20\x00' 'x07\x01\x03\x00' 'x06\x02\x0b\x00' 'x03\x02\x20\x00' 'x08\x03\x00\x00'; do
+		at=$(LC_ALL=C grep -obaP "\\$item" frozen | head -n 1 | cut -d : -f 1)
+		[ -n "$at" ]
+		for kind in {0..9}; do
+			[ "$kind" -ne $((16#${item:1:2})) ] || continue
+			cp frozen broken
+			# with an offset or octets that lead far away
+			printf %b "\\x0$kind" | dd of=broken bs=1 seek="$at" conv=notrunc status=none
+			printf '\xf0\xff\xff\x7f' | dd of=broken bs=1 seek=$((at + 4)) conv=notrunc status=none
+			run --separate-stderr "$BIN" -t -a broken connect bob 192.0.2.7 198.51.100.1 80
+			echo "$item $kind: $status $output $stderr"
+			[ "$status" -lt 3 ]
+			[[ $status != 2 ]] || [[ $stderr == *'is damaged'* ]]
+		done
+	done
+}
+
 @test "whatever byte is changed, and wherever it is cut: no crash, under the sanitizers" {
 	BIN=${TESTS%/*}/socks4-stdio freeze # of mangle's word size
 	"${MANGLE:-$TOOLS/mangle}" frozen
