@@ -204,7 +204,9 @@ answer_lines(const struct candidates_list *list, const struct options *options)
 			lines.start = lines.end;
 		}
 		line[length] = '\0';
-		if (answer_line(list, options, line, lines.number) != 0)
+		if (strlen(line) != length)
+			status = log_failure(2, "line %u: contains a NUL byte", lines.number);
+		else if (answer_line(list, options, line, lines.number) != 0)
 			status = 2;
 	}
 	lines_free(&lines);
@@ -243,15 +245,14 @@ static int
 print_kind(const struct candidates_list *list)
 {
 	const struct acl_frozen *frozen = acl_frozen(list->acl);
-	const struct rule *rule;
-	const char *at, *end;
 	unsigned long long rules = frozen != NULL ? frozen->rules : 0;
+	const char *at, *end;
 	char bytes[4096 + 128];
 	struct text text = TEXT(bytes);
 	size_t size;
 
-	rule = acl_records(list->acl, &size);
-	for (at = (const char *)rule, end = at + size; frozen == NULL && at < end; rules++)
+	at = (const char *)acl_records(list->acl, &size);
+	for (end = at != NULL ? at + size : NULL; at != end; rules++)
 		at += ((const struct rule *)(const void *)at)->size;
 	text_put(&text, "%s, %llu %s", frozen != NULL ? "frozen" : "text", rules,
 	    rules == 1 ? "rule" : "rules");

@@ -12,6 +12,12 @@
 #include "lib/text.h"
 #include "lib/warnings.h"
 
+struct checker {
+	struct frozen *index;
+	bool any_caller; /* some rule permits BIND to 0.0.0.0 */
+	void (*tell)(unsigned line, const char *warning);
+};
+
 /* ---- whether one rule matches all that another matches ---- */
 
 static bool
@@ -99,12 +105,15 @@ first_of(const struct rule *rule, enum rule_criterion criterion)
 	return item;
 }
 
-/* Of one criterion: a leaves it out, or each item of b is covered by one of a's. */
+/* Of one criterion: a leaves it out or says any, or each item of b is covered by one of a's. */
 static bool
 criterion_covers(const struct rule *a, const struct rule *b, enum rule_criterion criterion)
 {
 	const struct item *first = first_of(a, criterion), *narrow = first_of(b, criterion), *wide;
 
+	for (wide = first; wide != NULL && wide->criterion == criterion; wide = rules_next(a, wide))
+		if (wide->kind == ITEM_ANY)
+			return true;
 	if (first == NULL || narrow == NULL)
 		return first == NULL;
 	for (; narrow != NULL && narrow->criterion == criterion; narrow = rules_next(b, narrow)) {
@@ -118,42 +127,56 @@ criterion_covers(const struct rule *a, const struct rule *b, enum rule_criterion
 	return true;
 }
 
+/* True if the rule decides about BIND to 0.0.0.0, given the rest: permits that do not name exactly
+ * that are passed over. */
 static bool
-names_unspecified(const struct rule *rule)
+decides_unspecified(const struct rule *rule)
 {
-	const struct item *item;
+	static const struct address unspecified = { .family = AF_INET };
+	const struct item *item = first_of(rule, RULE_TO);
+	struct prefix prefix;
 
-	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-		if (item->criterion == RULE_TO && item->kind == ITEM_PREFIX4 &&
-		    rules_is_unspecified(item))
+	if (item == NULL)
+		return !rule->permit;
+	for (; item != NULL && item->criterion == RULE_TO; item = rules_next(rule, item)) {
+		if (!rule->permit && (item->kind == ITEM_ANY || item->kind == ITEM_INTERNAL))
 			return true;
+		if (item->kind != ITEM_PREFIX4 || (rule->permit && !rules_is_unspecified(item)))
+			continue;
+		prefix = prefix_of(item);
+		if (address_in_prefix(&unspecified, &prefix))
+			return true;
+	}
 	return false;
 }
 
-/* All but the destination. */
+/* The bits of SOCKS4_CONNECT and SOCKS4_BIND. */
+static unsigned
+commands_of(const struct rule *rule)
+{
+	return rule->command != 0 ? rule->command : SOCKS4_CONNECT | SOCKS4_BIND;
+}
+
+/* All but command and destination. */
 static bool
 asks_no_more(const struct rule *a, const struct rule *b)
 {
-	return (a->command == 0 || a->command == b->command) && criterion_covers(a, b, RULE_PORT) &&
-	    criterion_covers(a, b, RULE_USER) && criterion_covers(a, b, RULE_FROM);
+	return criterion_covers(a, b, RULE_PORT) && criterion_covers(a, b, RULE_USER) &&
+	    criterion_covers(a, b, RULE_FROM);
 }
 
+/* A deny is let off BIND to 0.0.0.0 if no rule permits that: nobody misses it. */
 static bool
-covers(const struct rule *a, const struct rule *b)
+covers(const struct checker *checker, const struct rule *a, const struct rule *b)
 {
-	if (!asks_no_more(a, b) || !criterion_covers(a, b, RULE_TO))
-		return false;
-	/* BIND to 0.0.0.0 passes over permits that do not name it. */
-	return !a->permit || b->command == SOCKS4_CONNECT || !names_unspecified(b) ||
-	    names_unspecified(a);
+	bool unspecified = b->command != SOCKS4_CONNECT && decides_unspecified(b) &&
+	    (b->permit || checker->any_caller);
+
+	return (commands_of(b) & ~commands_of(a)) == 0 && asks_no_more(a, b) &&
+	    criterion_covers(a, b, RULE_TO) && (!unspecified || decides_unspecified(a));
 }
 
 /* ---- the warnings ---- */
-
-struct checker {
-	struct frozen *index;
-	void (*tell)(unsigned line, const char *warning);
-};
 
 /* Gives the index the keys of one item of each criterion: a rule that covers all items is filed
  * under a key that covers that one, or under none. */
@@ -202,7 +225,8 @@ lets_others_in(const struct rule *rule)
 static void
 check_earlier(struct checker *checker, const struct rule *rule)
 {
-	bool internal = rule->permit && first_of(rule, RULE_TO) == NULL && lets_others_in(rule);
+	bool opens = rule->permit && first_of(rule, RULE_TO) == NULL && lets_others_in(rule);
+	unsigned internal = opens ? commands_of(rule) : 0; /* the commands that reach them */
 	bool guards = frozen_header(checker->index)->internal & 1 << RULE_TO;
 	const struct rule *earlier;
 	unsigned decides = 0;
@@ -210,18 +234,18 @@ check_earlier(struct checker *checker, const struct rule *rule)
 	struct text text = TEXT(warning);
 
 	ask_by(checker->index, rule);
-	while ((decides == 0 || (internal && guards)) &&
+	while ((decides == 0 || (internal != 0 && guards)) &&
 	    (earlier = frozen_next(checker->index)) != NULL && earlier->line < rule->line) {
-		if (decides == 0 && covers(earlier, rule))
+		if (decides == 0 && covers(checker, earlier, rule))
 			decides = earlier->line;
-		if (internal && !earlier->permit && earlier->internal & 1 << RULE_TO &&
+		if (internal != 0 && !earlier->permit && earlier->internal & 1 << RULE_TO &&
 		    asks_no_more(earlier, rule))
-			internal = false;
+			internal &= ~commands_of(earlier);
 	}
 	text_put(&text, "this rule never decides: line %u matches all that it matches", decides);
 	if (decides != 0)
 		checker->tell(rule->line, warning);
-	if (internal)
+	if (internal != 0)
 		checker->tell(rule->line,
 		    "clients can reach internal addresses: put `deny to internal` before this "
 		    "rule, or write `to any` if that is meant");
@@ -263,16 +287,21 @@ warnings_find(const struct rule *records, size_t bytes, const void *image,
     void (*tell)(unsigned line, const char *warning))
 {
 	struct checker checker = { .tell = tell, .index = calloc(1, FROZEN_SIZE) };
-	const char *at = (const char *)records, *end = at + bytes;
+	const char *at, *start = (const char *)records, *end = start + bytes;
 	const struct rule *rule;
 	bool permits = false;
 
 	if (checker.index == NULL)
 		return false;
 	frozen_use(checker.index, image);
-	for (; at < end; at += rule->size) {
+	for (at = start; at < end; at += rule->size) {
 		rule = (const struct rule *)(const void *)at;
 		permits = permits || rule->permit;
+		checker.any_caller = checker.any_caller ||
+		    (rule->permit && rule->command != SOCKS4_CONNECT && decides_unspecified(rule));
+	}
+	for (at = start; at < end; at += rule->size) {
+		rule = (const struct rule *)(const void *)at;
 		check_earlier(&checker, rule);
 		check_words(&checker, rule);
 	}

@@ -78,6 +78,35 @@ warns() {
 		deny to internal
 		permit bind from any to 0.0.0.0 # NEVER 5
 	END
+	warns <<-'END'
+		permit from any to any
+		deny from 192.0.2.7
+		deny to 0.0.0.0/7
+		deny connect from 192.0.2.8 # NEVER 1
+		deny to 1.0.0.0/8 # NEVER 1
+		deny to .example.org # NEVER 1
+		permit bind from any to 0.0.0.0 # NEVER 3
+		permit from any to 198.51.100.0/24 # NEVER 1
+	END
+	warns <<-'END'
+		permit from any to any
+		deny from 192.0.2.7 # NEVER 1
+		permit connect from 192.0.2.7 to 0.0.0.0 # NEVER 1
+	END
+}
+
+@test "any is as much as a criterion that is left out" {
+	warns <<-'END'
+		permit from any to any
+		deny connect to 10.0.0.0/8 # NEVER 1
+		deny from 192.0.2.7 # NEVER 1
+	END
+	warns <<-'END'
+		permit from local,any user bob to any port 80
+		deny user bob port 80 # NEVER 1
+		permit from any to any
+		deny user bob to 198.51.100.0/24 # NEVER 3
+	END
 }
 
 @test "a permit without to that opens internal addresses" {
@@ -97,6 +126,12 @@ warns() {
 		permit connect from 203.0.111.9
 		deny to internal,198.51.100.9
 		permit from any port 1
+	END
+	warns <<-END
+		deny connect to internal
+		permit bind from 192.0.2.0/24 # $warning
+		deny bind to internal
+		permit from 192.0.2.0/25
 	END
 }
 
@@ -166,4 +201,7 @@ warns() {
 	run --separate-stderr -0 "$BIN" -t -a acl - < <(printf 'connect alice 192.0.2.7 8.8.8.8 1')
 	run --separate-stderr -2 "$BIN" -t -a acl - < <(printf '%03000d\nconnect alice 192.0.2.7 8.8.8.8 1\n' 0)
 	[ "${#lines[@]}" = 1 ]
+	run --separate-stderr -2 "$BIN" -t -a acl - < <(printf 'connect alice 192.0.2.7 8.8.8.8 1\0\n\0\n')
+	[ -z "$output" ]
+	[ "$stderr" = "$(printf 'socks4-stdio: line %d: contains a NUL byte\n' 1 2)" ]
 }
