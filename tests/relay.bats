@@ -350,7 +350,9 @@ reset_behind() {
 
 @test "the idle limit ends the wait before a reset" {
 	idle_limit 1
-	# endpoint 2 never reads and goes on sending: that is no progress
+	# endpoint 2 never reads and goes on sending: that is no progress. The shell is what the peer kills when it cannot send:
+	# the program has yet to write its line.
+	PROGRAM=(sh -c '"$@"; exit $?' sh "${PROGRAM[@]}")
 	run ! session tcp same fill 1 100 reset 2:trickle 100 0123456789abcdefghijklmnop
 	[[ $output == *'2:trickle: cannot send'* ]]
 	wait_for grep -q '^close' "$SCRATCH/log" # the peer has not waited for the end
