@@ -79,7 +79,7 @@ net_stop(int number)
 void
 net_interrupt(int64_t deadline)
 {
-	int left = net_timeout(deadline) > 0 ? net_timeout(deadline) : 1;
+	int timeout = net_timeout(deadline), left = timeout > 0 ? timeout : 1; /* 0 sets no timer */
 	/* Repeats, since it may fire before the call that it is to interrupt; not so often that
 	 * many sessions on a slow machine do nothing else. */
 	struct itimerval timer = { { 0, 50000 }, { left / 1000, left % 1000 * 1000 } };

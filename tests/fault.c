@@ -1,7 +1,7 @@
 /*
- * fault.so, for LD_PRELOAD: makes calls into libc fall short, fail, or be written down, as SHORT,
- * FAULT and TRACE say (tests/README.md). FAULT and TRACE stand in for strace(1) where calls would
- * count that valgrind makes.
+ * fault.so, for LD_PRELOAD: makes calls into libc fall short, fail, stand still or be written down,
+ * as SHORT, FAULT, PAUSE and TRACE say (tests/README.md). FAULT and TRACE stand in for strace(1)
+ * where calls would count that valgrind makes.
  */
 /* madvise(), syscall(); with _GNU_SOURCE bind() would have another type */
 #define _DEFAULT_SOURCE
@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef RTLD_NEXT
@@ -176,6 +177,22 @@ WRAP(void *, mmap, (void *address, size_t size, int protection, int flags, int f
     fd, (address, size, protection, flags, fd, offset))
 WRAP(int, munmap, (void *address, size_t size), size, (address, size))
 WRAP(int, madvise, (void *address, size_t size, int advice), size, (address, size, advice))
+/* PAUSE is N: the program stands still for 1.2 s before it looks at the clock for the N-th time. */
+int
+clock_gettime(clockid_t clock, struct timespec *now)
+{
+	static int (*next)(clockid_t, struct timespec *);
+	static unsigned long looks;
+	const char *pause = getenv("PAUSE");
+
+	if (next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "clock_gettime");
+	if (pause != NULL && strcmp(program_invocation_short_name, "socks4-stdio") == 0 &&
+	    ++looks == strtoul(pause, NULL, 10))
+		nanosleep(&(struct timespec){ 1, 200000000 }, NULL);
+	return next(clock, now);
+}
+
 WRAP_VARIADIC(fcntl, int, int, long)
 WRAP_VARIADIC(ioctl, int, unsigned long, void *)
 WRAP_VARIADIC(open, const char *, int, int)

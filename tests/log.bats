@@ -250,6 +250,38 @@ now() {
 	exec 7>&-
 }
 
+# bats test_tags=no-valgrind
+@test "a pause at any moment does not make a stuck log wait for ever" {
+	local i fd long start fifos=()
+	long=$(printf '\001%.0s' {1..255})
+	export SSH_CONNECTION=$long$long
+	: >"$LIST"
+	start=$(now)
+	for i in {1..20}; do
+		mkfifo "$SCRATCH/fifo$i"
+		exec {fd}<>"$SCRATCH/fifo$i"
+		fifos+=("$fd")
+		# poll(2) finds room, and write(2) too little
+		dd if=/dev/zero of="$SCRATCH/fifo$i" oflag=nonblock conv=notrunc bs=4096 count=15 status=none
+		start "session$i" env ASAN_OPTIONS=verify_asan_link_order=0 "$TOOLS/peer" -2 "$SCRATCH/fifo$i" exec-pipes \
+			send "$(request 4 1 80 0.0.0.1 "$long" "$long")" expect "$REJECTED" close expect-exit 0 -- \
+			env PAUSE="$i" LD_PRELOAD="$TOOLS/fault.so" "$BIN" -a "$LIST" -l stderr
+	done
+	for i in {1..20}; do
+		status_of "session$i" || fail "pause $i: $(cat "$SCRATCH/session$i.err")"
+	done
+	[ $(($(now) - start)) -lt $((8000 * SLOW)) ]
+	for fd in "${fifos[@]}"; do exec {fd}>&-; done
+}
+
+@test "a limit of the size of files costs the line and not the session" {
+	# shellcheck disable=SC2016
+	"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 '')" \
+		expect '\0\x5a\0\0\0\0\0\0' 2:accept send hello shutdown 2:expect hello 2:expect-eof 2:close expect-eof expect-exit 0 -- \
+		bash -c 'ulimit -f 0; exec "$@"' bash "$BIN" -a "$LIST" -l stderr
+	[ ! -s "$LOG" ]
+}
+
 @test "twenty wrong lines, or two thousand, and a stuck log: the refusal comes after one second" {
 	local lines start
 	deaf fifo
