@@ -213,8 +213,9 @@ standard_catch_signals(void)
 	for (size_t i = 0; i < ENDING; i++)
 		handle(ending[i], &action,
 		    ending[i] != SIGHUP && ending[i] != SIGINT && ending[i] != SIGQUIT);
-	action.sa_handler = SIG_IGN; /* inetd sets SIGPIPE to its default; EPIPE will do */
+	action.sa_handler = SIG_IGN; /* EPIPE and EFBIG will do */
 	sigaction(SIGPIPE, &action, NULL);
+	sigaction(SIGXFSZ, &action, NULL);
 }
 
 static void
@@ -246,6 +247,7 @@ standard_forget_signals(void)
 			(void)signal(number, SIG_DFL);
 	}
 	(void)signal(SIGPIPE, SIG_DFL);
+	(void)signal(SIGXFSZ, SIG_DFL);
 }
 
 /* ---- the relay's local side ---- */

@@ -102,6 +102,15 @@ leftovers() {
 	done
 }
 
+@test "a limit of the size of files leaves nothing behind" {
+	seq -f 'deny to host%g.example' 1000 >list
+	# shellcheck disable=SC2016
+	run --separate-stderr -2 bash -c 'ulimit -f 4; exec "$1" -t -a list -o frozen' bash "$BIN"
+	[[ $stderr == *'File too large' ]]
+	[ ! -e frozen ]
+	leftovers
+}
+
 @test "known by its first bytes; -t and sessions give the lines and texts of the text" {
 	freeze
 	while read -r question; do
