@@ -605,9 +605,10 @@ errors_are_clients(enum options_mode mode, const struct standard_file *standard)
 	return standard_errors_shared(standard);
 }
 
-/* Says what is wrong with the command line, never to a client. */
+/* Says what is wrong with the command line, never to a client. seconds: for a reader of the message
+ * who is stuck; 0: no limit. */
 static int
-usage(const char *problem, bool to_client)
+usage(const char *problem, bool to_client, unsigned seconds)
 {
 	char bytes[1024];
 	struct text message = TEXT(bytes);
@@ -619,7 +620,7 @@ usage(const char *problem, bool to_client)
 		return 2;
 	}
 	text_put(&message, "socks4-stdio: %s\n%s", problem, options_synopsis);
-	(void)net_write(ERRORS, bytes, message.length, NET_FOREVER);
+	(void)net_write(ERRORS, bytes, message.length, net_deadline(seconds));
 	return 2;
 }
 
@@ -651,7 +652,7 @@ main(int argc, char **argv)
 	if (problem == NULL && to_client && options.log == LOG_TO_STDERR)
 		problem = "-l stderr, but standard error is closed or the client's";
 	if (problem != NULL)
-		return usage(problem, to_client);
+		return usage(problem, to_client, options.mode == MODE_SERVER);
 	if (options.mode != MODE_TEST) /* its list may be the /dev/fd/63 of a shell's <(...) */
 		standard_close_others();
 	if (to_client && standard_silence_errors(&standard[ERRORS]) == -1)

@@ -83,11 +83,16 @@ ask_resolved(struct client *c, const char *host)
 	struct resolve_query query = { host, AF_INET, c->deadline, NULL };
 	struct resolve_answer answer;
 	enum reason reason = resolve_name(&query, &answer);
+	size_t i;
 
-	if (reason == REASON_NONE) {
-		ask_address(c, &answer.addresses[0]);
-		return 0;
-	}
+	for (i = 0; reason == REASON_NONE && i < answer.count; i++)
+		if (memcmp(answer.addresses[i].octets, "\0\0", 3) !=
+		    0) { /* would announce a name */
+			ask_address(c, &answer.addresses[i]);
+			return 0;
+		}
+	if (reason == REASON_NONE)
+		return log_failure(LOST, "SOCKS4 cannot ask for: %s", host);
 	query.family = AF_INET6;
 	if (reason == REASON_RESOLVE_FAILED && resolve_name(&query, &answer) == REASON_NONE)
 		return log_failure(LOST,

@@ -239,3 +239,7 @@ bad_usage() {
 			2:close expect-eof -- sh -c 'trap "" "$0"; exec "$@"' "$ignored" "$BIN" -l none -a "$ACL"
 	done
 }
+
+@test "bad usage of a server and a reader of its messages who is stuck: exit 2 after a second" {
+	"$TOOLS/peer" -2 deaf:pipe exec-tcp expect-eof close expect-exit 2 -- "$BIN" --bogus
+}

@@ -133,6 +133,11 @@ dialogue() {
 	done
 }
 
+@test "-n with a name whose address would announce a name is not asked for" {
+	run -1 "$BIN" -n -u u -c 127.0.0.1:1 0.5 80
+	[ "$output" = 'socks4-stdio: SOCKS4 cannot ask for: 0.5' ] || fail "$output"
+}
+
 @test "-n with a name that has only IPv6 says so" {
 	require_root
 	cat >"$SCRATCH/scene" <<-END

@@ -182,7 +182,7 @@ bad() {
 	on gateway sh -c 'echo 3 >/proc/sys/net/ipv4/tcp_retries2'
 	gateway_up idle=2
 	session talking wait-file "$SCRATCH/go" send a expect-reset -- expect-silence 50000
-	session chatting wait-file "$SCRATCH/go" trickle 100 "$(printf '%050d' 0)" expect-reset -- expect-silence 50000
+	session chatting wait-file "$SCRATCH/go" trickle 100 "$(printf '%090d' 0)" expect-reset -- expect-silence 50000
 	reached talking talking-server chatting chatting-server
 	cut_off server
 	touch "$SCRATCH/go"
