@@ -92,7 +92,7 @@ netmask_length(const char *text, unsigned *length)
 	return *length == 32 || mask << *length == 0;
 }
 
-/* Shows the length that a netmask stands for, if that would be right. */
+/* Shows the length that a netmask means, if that would be right. */
 static const char *
 wrong_prefix(struct parser *parser, const char *element, const char *message)
 {
