@@ -85,9 +85,9 @@ ask_resolved(struct client *c, const char *host)
 	enum reason reason = resolve_name(&query, &answer);
 	size_t i;
 
+	/* 0.0.0.x would announce a name. */
 	for (i = 0; reason == REASON_NONE && i < answer.count; i++)
-		if (memcmp(answer.addresses[i].octets, "\0\0", 3) !=
-		    0) { /* would announce a name */
+		if (memcmp(answer.addresses[i].octets, "\0\0", 3) != 0) {
 			ask_address(c, &answer.addresses[i]);
 			return 0;
 		}

@@ -80,9 +80,8 @@ void
 net_interrupt(int64_t deadline)
 {
 	int timeout = net_timeout(deadline), left = timeout > 0 ? timeout : 1; /* 0 sets no timer */
-	/* Repeats, since it may fire before the call that it is to interrupt; not so often that
-	 * many sessions on a slow machine do nothing else. */
-	struct itimerval timer = { { 0, 50000 }, { left / 1000, left % 1000 * 1000 } };
+	/* Repeats, since it may fire before the call that it is to interrupt. */
+	struct itimerval timer = { { 0, 10000 }, { left / 1000, left % 1000 * 1000 } };
 
 	if (deadline == NET_FOREVER)
 		return;
