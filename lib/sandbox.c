@@ -63,25 +63,27 @@ struct instruction {
 #define ABOVE(operand, yes, no) { 0x25, (yes), (no), (operand) }
 #define FROM(operand, yes, no) { 0x35, (yes), (no), (operand) }
 #define ANY_BIT(operand, yes, no) { 0x45, (yes), (no), (operand) }
-#define KILL { 0x06, 0, 0, 0x80000000U } /* Linux before 4.14: the thread, our only one */
-#define REFUSE { 0x06, 0, 0, 0x00050000U | EPERM }
-#define ALLOW { 0x06, 0, 0, 0x7fff0000U }
+#define VERDICT(verdict) { 0x06, 0, 0, (verdict) }
+
+/* In place of a number to skip: one of the verdicts at the end. They stand there once, since the kernel
+ * compiles each instruction in every session. */
+enum { ALLOW = 253, REFUSE, KILL };
 
 /* The lower half of an argument's 64 bits; of an int, the kernel uses no more. */
 #define ARGUMENT(n) LOAD(AT_ARGUMENTS + 8 * (n))
 #define UPPER_ARGUMENT(n) LOAD(AT_ARGUMENTS + 8 * (n) + 4)
 
 /* Each gives a verdict, or leaves the call's number to what follows. */
-#define ALLOW_CALL(name) EQUAL(SYS_##name, 0, 1), ALLOW
+#define ALLOW_CALL(name) EQUAL(SYS_##name, ALLOW, 0)
+#define REFUSE_CALL(name) EQUAL(SYS_##name, REFUSE, 0)
 /* sendto(2) without an address only: one could reach other Unix sockets and, with MSG_FASTOPEN, other
  * hosts. socket(2) and connect(2) fail, as libc may try them and can do without. */
 #define SOCKET_CALLS \
 	ALLOW_CALL(recvfrom), ALLOW_CALL(shutdown), \
-	EQUAL(SYS_sendto, 0, 6), ARGUMENT(4), EQUAL(0, 0, 3), UPPER_ARGUMENT(4), EQUAL(0, 0, 1), \
-	ALLOW, KILL, \
-	EQUAL(SYS_setsockopt, 0, 6), ARGUMENT(1), EQUAL(SOL_SOCKET, 0, 3), \
-	ARGUMENT(2), EQUAL(SO_LINGER, 0, 1), ALLOW, KILL, \
-	EQUAL(SYS_socket, 1, 0), EQUAL(SYS_connect, 0, 1), REFUSE
+	EQUAL(SYS_sendto, 0, 4), ARGUMENT(4), EQUAL(0, 0, KILL), UPPER_ARGUMENT(4), EQUAL(0, ALLOW, KILL), \
+	EQUAL(SYS_setsockopt, 0, 4), ARGUMENT(1), EQUAL(SOL_SOCKET, 0, KILL), \
+	ARGUMENT(2), EQUAL(SO_LINGER, ALLOW, KILL), \
+	REFUSE_CALL(socket), REFUSE_CALL(connect)
 
 /* What differs between machines. NO_CALL and above: the numbers that a tracer sets to skip a call. */
 #if defined __x86_64__
@@ -94,8 +96,8 @@ struct instruction {
 /* glibc's SYS_SOCKET, CONNECT, SEND, RECV, SHUTDOWN and SETSOCKOPT, whose option cannot be seen */
 #define OTHER \
 	ALLOW_CALL(poll), SOCKET_CALLS, ALLOW_CALL(alarm), ALLOW_CALL(sigreturn), ALLOW_CALL(clock_gettime64), \
-	EQUAL(SYS_socketcall, 0, 10), ARGUMENT(0), EQUAL(1, 1, 0), EQUAL(3, 0, 1), REFUSE, \
-	EQUAL(9, 3, 0), EQUAL(10, 2, 0), EQUAL(13, 1, 0), EQUAL(14, 0, 1), ALLOW, KILL
+	EQUAL(SYS_socketcall, 0, 7), ARGUMENT(0), EQUAL(1, REFUSE, 0), EQUAL(3, REFUSE, 0), \
+	EQUAL(9, ALLOW, 0), EQUAL(10, ALLOW, 0), EQUAL(13, ALLOW, 0), EQUAL(14, ALLOW, KILL)
 #undef SYS_fcntl
 #undef SYS_mmap
 #define SYS_fcntl SYS_fcntl64
@@ -111,6 +113,14 @@ struct instruction {
 #define OTHER ALLOW_CALL(ppoll), SOCKET_CALLS
 #endif
 
+/* Turns a verdict into the number of instructions to skip; to the last one, KILL, it is that many. */
+static void
+aim(uint8_t *skip, int most)
+{
+	if (*skip >= ALLOW)
+		*skip = (uint8_t)(most - (KILL - *skip));
+}
+
 /* Allows what the relay and the closing log line may need, from glibc or musl. On entry the kernel
  * runs the filter for every number, to know the calls that it always allows, and gives up at a load
  * of an argument. That takes longer than a session's calls do: so an argument is loaded first. self:
@@ -119,16 +129,16 @@ struct instruction {
 static bool
 confine(pid_t self)
 {
-	const struct instruction filter[] = {
-		ARGUMENT(0), LOAD(AT_ARCH), EQUAL(AUDIT_ARCH, 1, 0), KILL, LOAD(AT_NUMBER),
+	struct instruction filter[] = {
+		ARGUMENT(0), LOAD(AT_ARCH), EQUAL(AUDIT_ARCH, 0, KILL), LOAD(AT_NUMBER),
 		/* moving bytes */
 		OTHER, ALLOW_CALL(read), ALLOW_CALL(write),
 		/* descriptors; SIOCOUTQ only: a terminal could be made to read commands (TIOCSTI) */
 		ALLOW_CALL(close),
-		EQUAL(SYS_ioctl, 0, 4), ARGUMENT(1), EQUAL(TIOCOUTQ, 0, 1), ALLOW, KILL,
-		EQUAL(SYS_fcntl, 0, 5), ARGUMENT(1), FROM(F_GETFL, 0, 2), ABOVE(F_SETFL, 1, 0), ALLOW, KILL,
+		EQUAL(SYS_ioctl, 0, 2), ARGUMENT(1), EQUAL(TIOCOUTQ, ALLOW, KILL),
+		EQUAL(SYS_fcntl, 0, 3), ARGUMENT(1), FROM(F_GETFL, 0, KILL), ABOVE(F_SETFL, KILL, ALLOW),
 		/* memory */
-		EQUAL(SYS_mmap, 0, 4), ARGUMENT(2), ANY_BIT(PROT_EXEC, 1, 0), ALLOW, KILL,
+		EQUAL(SYS_mmap, 0, 2), ARGUMENT(2), ANY_BIT(PROT_EXEC, KILL, ALLOW),
 		ALLOW_CALL(munmap), ALLOW_CALL(madvise),
 		/* time; poll(2) after SIGSTOP and SIGCONT; the end */
 		ALLOW_CALL(clock_gettime), /* when the vDSO has no clock to read */
@@ -136,15 +146,22 @@ confine(pid_t self)
 		/* the signal that ends a session, and its repetition (musl's alarm() is setitimer) */
 		ALLOW_CALL(rt_sigreturn), ALLOW_CALL(setitimer),
 		/* the signals that stop it: each becomes a SIGSTOP */
-		EQUAL(SYS_kill, 0, 6), ARGUMENT(0), EQUAL((uint32_t)self, 0, 3), ARGUMENT(1),
-		EQUAL(SIGSTOP, 0, 1), ALLOW, KILL,
-		FROM(NO_CALL, 0, 1), ALLOW, KILL,
+		EQUAL(SYS_kill, 0, 4), ARGUMENT(0), EQUAL((uint32_t)self, 0, KILL),
+		ARGUMENT(1), EQUAL(SIGSTOP, ALLOW, KILL),
+		FROM(NO_CALL, ALLOW, KILL),
+		VERDICT(0x7fff0000U), VERDICT(0x00050000U | EPERM), /* ALLOW, REFUSE */
+		VERDICT(0x80000000U), /* KILL; Linux before 4.14: the thread, our only one */
 	};
+	enum { LENGTH = sizeof filter / sizeof *filter };
 	const struct {
 		unsigned short length;
 		const struct instruction *instructions;
-	} program = { sizeof filter / sizeof *filter, filter };
+	} program = { LENGTH, filter };
 
+	for (int i = 0; i < LENGTH; i++) {
+		aim(&filter[i].yes, LENGTH - 2 - i);
+		aim(&filter[i].no, LENGTH - 2 - i);
+	}
 	return prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) == 0 &&
 	    prctl(PR_SET_SECCOMP, (unsigned long)MODE_FILTER, &program, 0UL, 0UL) == 0;
 }
