@@ -160,10 +160,11 @@ wrong_source(struct parser *parser, const char *element, const char *message)
 }
 
 static const char *
-source_item(struct parser *parser, char *element)
+source_item(struct parser *parser, char *element, size_t length)
 {
 	const char *message;
 
+	(void)length;
 	if (strcmp(element, "any") == 0)
 		parser->item->kind = ITEM_ANY;
 	else if (strcmp(element, "local") == 0)
@@ -186,9 +187,9 @@ put_name(struct parser *parser, enum item_kind kind, const char *name, size_t le
 }
 
 static const char *
-user_item(struct parser *parser, char *element)
+user_item(struct parser *parser, char *element, size_t length)
 {
-	put_name(parser, ITEM_USER, element, strlen(element));
+	put_name(parser, ITEM_USER, element, length);
 	return NULL;
 }
 
@@ -228,12 +229,13 @@ is_keyword(const char *word)
 }
 
 static const char *
-name_item(struct parser *parser, char *element)
+name_item(struct parser *parser, char *element, size_t length)
 {
 	enum item_kind kind = *element == '.' ? ITEM_DOMAIN : ITEM_NAME;
 	const char *name = element + (kind == ITEM_DOMAIN);
-	size_t i, label = 0, length = strlen(name);
+	size_t i, label = 0;
 
+	length -= kind == ITEM_DOMAIN;
 	if (memchr(name, '.', length) == NULL && is_keyword(element))
 		return "is a keyword in the wrong case or place (a host of that name: add a dot)";
 	if (length > 0 && name[length - 1] == '.')
@@ -252,7 +254,7 @@ name_item(struct parser *parser, char *element)
 }
 
 static const char *
-destination_item(struct parser *parser, char *element)
+destination_item(struct parser *parser, char *element, size_t length)
 {
 	char *colon = NULL, *sign;
 	const char *message;
@@ -273,21 +275,22 @@ destination_item(struct parser *parser, char *element)
 		suggest(parser, NULL, " port ");
 		suggest(parser, NULL, colon + 1);
 		return "has a port in it";
-	} else if (!ends_in_number(element, strlen(element)))
-		return name_item(parser, element);
+	} else if (!ends_in_number(element, length))
+		return name_item(parser, element, length);
 	else if (prefix_item(parser, element) != NULL)
 		return "ends in a number, as no name does, and is not an address";
 	return NULL;
 }
 
 static const char *
-port_item(struct parser *parser, char *element)
+port_item(struct parser *parser, char *element, size_t length)
 {
 	const struct servent *service;
 	char *dash = NULL;
 	unsigned low, high;
 	size_t i;
 
+	(void)length;
 	parser->item->kind = ITEM_PORTS;
 	if (strcmp(element, "any") == 0)
 		return "is no port: leave port out, and the rule matches every port";
@@ -334,7 +337,7 @@ torn(struct parser *parser, const char *list)
 static const char *
 read_list(struct parser *parser, enum rule_criterion criterion, char *list)
 {
-	static const char *(*const readers[])(struct parser *, char *) = {
+	static const char *(*const readers[])(struct parser *, char *, size_t) = {
 		[RULE_FROM] = source_item,
 		[RULE_USER] = user_item,
 		[RULE_TO] = destination_item,
@@ -359,7 +362,7 @@ read_list(struct parser *parser, enum rule_criterion criterion, char *list)
 			return "is longer than 255 bytes";
 		memset(parser->item, 0, sizeof *parser->item);
 		parser->item->criterion = (uint8_t)criterion;
-		message = readers[criterion](parser, element);
+		message = readers[criterion](parser, element, (size_t)(end - element));
 		if (message != NULL)
 			return message;
 		if (parser->item->kind == ITEM_INTERNAL)
@@ -461,18 +464,6 @@ read_criterion(struct parser *parser, char *word)
 	return read_list(parser, (enum rule_criterion)criterion, value);
 }
 
-/* Skips the next word if it is that one. */
-static bool
-takes_word(struct parser *parser, const char *word)
-{
-	size_t length = strlen(word);
-
-	if (strncmp(parser->rest, word, length) != 0 ||
-	    (parser->rest[length] != ' ' && parser->rest[length] != '\0'))
-		return false;
-	return next_word(parser) != NULL;
-}
-
 static const char *
 read_action(struct parser *parser, char *action)
 {
@@ -482,11 +473,22 @@ read_action(struct parser *parser, char *action)
 	rule->permit = strcmp(action, "permit") == 0;
 	if (!rule->permit && strcmp(action, "deny") != 0)
 		return translate(parser, action, actions, "is neither permit nor deny");
-	if (takes_word(parser, "connect"))
-		rule->command = SOCKS4_CONNECT;
-	else if (takes_word(parser, "bind"))
-		rule->command = SOCKS4_BIND;
 	return NULL;
+}
+
+/* Returns the word after the command, which may be left out. */
+static char *
+read_command(struct parser *parser)
+{
+	char *word = next_word(parser);
+
+	if (word != NULL && strcmp(word, "connect") == 0)
+		parser->rule->command = SOCKS4_CONNECT;
+	else if (word != NULL && strcmp(word, "bind") == 0)
+		parser->rule->command = SOCKS4_BIND;
+	else
+		return word;
+	return next_word(parser);
 }
 
 static const char *
@@ -495,7 +497,7 @@ read_words(struct parser *parser)
 	char *action = next_word(parser), *word;
 	const char *message = read_action(parser, action);
 
-	while (message == NULL && (word = next_word(parser)) != NULL)
+	for (word = read_command(parser); message == NULL && word != NULL; word = next_word(parser))
 		message = read_criterion(parser, word);
 	if (message != NULL)
 		return message;
@@ -512,12 +514,14 @@ read_words(struct parser *parser)
 static const char *
 tidy(char *line, size_t *length)
 {
-	char *from = line, *to = line, *end = line + *length;
+	char *from = line, *to, *end = line + *length;
 
-	for (; from < end && *from != '#'; from++) {
-		if ((unsigned char)*from > '#')
-			*to++ = *from; /* most are */
-		else if (*from == '\0' || *from == '\r')
+	/* Most lines are tidy already. */
+	while (from < end &&
+	    ((unsigned char)*from > '#' || (*from == ' ' && from > line && from[-1] != ' ')))
+		from++;
+	for (to = from; from < end && *from != '#'; from++) {
+		if (*from == '\0' || *from == '\r')
 			break;
 		else if (*from != ' ' && *from != '\t')
 			*to++ = *from;
