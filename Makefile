@@ -66,23 +66,21 @@ run tools sanitize check lint fuzz soak bench coverage memcheck aarch64 bare dis
 
 # Replaced by a rename: running sessions keep the program that they started with.
 install: socks4-stdio
-	umask 022; mkdir -p $(SBIN) $(MAN)/man8 $(MAN)/man5 $(EXAMPLES); \
+	umask 022; mkdir -p $(SBIN) $(MAN)/man8 $(MAN)/man5; \
 	cp socks4-stdio $(SBIN)/socks4-stdio.new && chmod 755 $(SBIN)/socks4-stdio.new && \
 	mv -f $(SBIN)/socks4-stdio.new $(SBIN)/socks4-stdio && \
 	sed $(PATHS) man/socks4-stdio.8 >$(MAN)/man8/socks4-stdio.8 && \
 	sed $(PATHS) man/socks4-stdio.acl.5 >$(MAN)/man5/socks4-stdio.acl.5 && \
-	chmod 644 $(MAN)/man8/socks4-stdio.8 $(MAN)/man5/socks4-stdio.acl.5 && cd examples && \
-	find . -type d -exec mkdir -p $(EXAMPLES)/{} ';' && \
-	for file in $$(find . -type f); do \
-	    rm -f $(EXAMPLES)/$$file && sed $(PATHS) $$file >$(EXAMPLES)/$$file && \
-	    if test -x $$file; then chmod 755 $(EXAMPLES)/$$file; else chmod 644 $(EXAMPLES)/$$file; fi || exit; \
+	chmod 644 $(MAN)/man8/socks4-stdio.8 $(MAN)/man5/socks4-stdio.acl.5 && \
+	for file in $$(find examples -type f); do \
+	    to=$(EXAMPLES)$${file#examples} && mkdir -p $$(dirname $$to) && rm -f $$to && sed $(PATHS) $$file >$$to && \
+	    if test -x $$file; then chmod 755 $$to; else chmod 644 $$to; fi || exit; \
 	done
 
 uninstall:
 	rm -f $(SBIN)/socks4-stdio $(MAN)/man8/socks4-stdio.8 $(MAN)/man5/socks4-stdio.acl.5
-	cd examples && find . -type f -exec rm -f $(EXAMPLES)/{} ';'
-	cd examples && find . -depth -type d -exec rmdir $(EXAMPLES)/{} ';' 2>/dev/null || :
-	rmdir $(EXAMPLES) 2>/dev/null || :
+	for file in $$(find examples -type f); do rm -f $(EXAMPLES)$${file#examples}; done
+	for directory in $$(find examples -depth -type d); do rmdir $(EXAMPLES)$${directory#examples} 2>/dev/null || :; done
 	case $(EXAMPLES) in */socks4-stdio/examples) rmdir $$(dirname $(EXAMPLES)) 2>/dev/null || : ;; esac
 
 FORCE:

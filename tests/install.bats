@@ -67,6 +67,16 @@ expected() {
 	[ ! -e "$INSTALLED/usr/local/share/doc/socks4-stdio" ]
 }
 
+@test "DESTDIR may be relative" {
+	tree install DESTDIR=root
+	mv "$BATS_FILE_TMPDIR/tree/root" "$INSTALLED"
+	diff <(expected | sort) <(files "$INSTALLED")
+	mv "$INSTALLED" "$BATS_FILE_TMPDIR/tree/root"
+	tree uninstall DESTDIR=root
+	[ -z "$(files "$BATS_FILE_TMPDIR/tree/root")" ]
+	rm -r "$BATS_FILE_TMPDIR/tree/root"
+}
+
 @test "the program is replaced while a session runs it" {
 	tree install DESTDIR="$INSTALLED"
 	start session "$TOOLS/peer" exec-tcp send '\x04' wait-file "$SCRATCH/go" \
