@@ -42,16 +42,9 @@ is_self(int fd, const struct endpoint *to)
 	    local.port == to->port && address_equal(&local.address, &to->address);
 }
 
-static const struct address *
-source_for(const struct address *sources, int family)
-{
-	return &sources[family == AF_INET6];
-}
-
-/* Starts a connection. Returns its fd and sets *connected, true if it succeeded at once; or -1 with
- * errno. */
+/* Starts a connection. Returns its fd, or -1 with errno. */
 static int
-begin(const struct endpoint *to, const struct address *source, bool *connected)
+begin(const struct endpoint *to, const struct address *source)
 {
 	struct sockaddr_storage storage;
 	socklen_t length = (socklen_t)address_to_socket(to, &storage);
@@ -68,13 +61,10 @@ begin(const struct endpoint *to, const struct address *source, bool *connected)
 		if (net_bind(fd, source, 0) == -1)
 			return net_give_up(fd);
 	}
-	*connected = connect(fd, (struct sockaddr *)&storage, length) == 0;
-	if (!*connected && errno != EINPROGRESS && errno != EINTR)
+	/* poll(2) reports what succeeds at once as it does the rest. */
+	if (connect(fd, (struct sockaddr *)&storage, length) == -1 && errno != EINPROGRESS &&
+	    errno != EINTR)
 		return net_give_up(fd);
-	if (*connected && is_self(fd, to)) {
-		errno = ECONNREFUSED;
-		return net_give_up(fd);
-	}
 	return fd;
 }
 
@@ -107,14 +97,13 @@ set_order(struct race *race)
 	const struct address *sources = race->plan->sources;
 	size_t count = race->plan->count;
 	static const int families[2] = { AF_INET, AF_INET6 };
-	bool bound = source_for(sources, AF_INET)->family != AF_UNSPEC ||
-	    source_for(sources, AF_INET6)->family != AF_UNSPEC;
+	bool bound = sources[0].family != AF_UNSPEC || sources[1].family != AF_UNSPEC;
 	int turn, six = count > 0 && candidates[0].address.family == AF_INET6;
 	size_t at[2];
 
 	for (turn = 0; turn < 2; turn++) {
 		at[turn] = next_of(candidates, count, 0, families[turn]);
-		if (bound && source_for(sources, families[turn])->family == AF_UNSPEC)
+		if (bound && sources[turn].family == AF_UNSPEC)
 			at[turn] = count;
 	}
 	for (turn = six; (at[0] < count || at[1] < count) && race->total < DIAL_MOST;
@@ -126,24 +115,21 @@ set_order(struct race *race)
 	}
 }
 
-/* Starts the next attempt. Returns its fd if it succeeded at once, else -1. */
-static int
+static void
 start_next(struct race *race)
 {
 	size_t candidate = race->order[race->next++];
 	const struct endpoint *to = &race->plan->candidates[candidate];
-	bool connected = false;
-	int fd = begin(to, source_for(race->plan->sources, to->address.family), &connected);
+	int fd = begin(to, &race->plan->sources[to->address.family == AF_INET6]);
 
 	race->last = candidate;
-	if (fd == -1)
+	if (fd == -1) {
 		race->error = errno;
-	if (fd == -1 || connected)
-		return fd;
+		return;
+	}
 	race->running[race->live++] = candidate;
 	race->polled[race->live] = (struct pollfd){ .fd = fd, .events = POLLOUT };
 	race->next_start = net_now() + HEAD_START;
-	return -1;
 }
 
 /* Takes the attempts that poll(2) reported out of the race and closes those that failed. Returns
@@ -211,15 +197,16 @@ run(struct race *race)
 
 	while (!net_stopped()) {
 		if (is_due(race)) {
-			fd = start_next(race);
-		} else if (race->live == 0) {
+			start_next(race);
+			continue;
+		}
+		if (race->live == 0) {
 			errno = race->error;
 			return -1;
-		} else {
-			if (wait_for_news(race) == -1)
-				return -1;
-			fd = settle(race);
 		}
+		if (wait_for_news(race) == -1)
+			return -1;
+		fd = settle(race);
 		if (fd != -1)
 			return fd;
 	}
