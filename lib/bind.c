@@ -111,20 +111,14 @@ bind_await(
 	/* The third fd may be a pipe that nobody reads any more. */
 	struct pollfd waiting[3] = { { .fd = listener, .events = POLLIN }, { .fd = client->in },
 		{ .fd = client->out } };
-	int count;
 
 	for (;;) {
 		waiting[1].events =
 		    (short)(net_early_end() | (client->length < client->size ? POLLIN : 0));
-		if (net_stopped())
-			return REASON_SYSTEM;
-		count = poll(waiting, 3, net_timeout(deadline));
-		if (count == -1 && errno != EINTR)
+		if (net_poll(waiting, 3, deadline) == -1 && errno != ETIMEDOUT)
 			return REASON_SYSTEM;
 		if (net_now() >= deadline)
 			return REASON_BIND_TIMEOUT;
-		if (count <= 0)
-			continue;
 		if (waiting[2].revents != 0 ||
 		    (waiting[1].revents != 0 &&
 			!client_stays(client, waiting[1].revents, deadline)))

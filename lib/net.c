@@ -107,9 +107,8 @@ net_stopped(void)
 }
 
 int
-net_wait(int fd, short events, int64_t deadline)
+net_poll(struct pollfd *polled, size_t count, int64_t deadline)
 {
-	struct pollfd polled = { .fd = fd, .events = events };
 	int ready;
 
 	for (;;) {
@@ -117,7 +116,7 @@ net_wait(int fd, short events, int64_t deadline)
 			errno = EINTR;
 			return -1;
 		}
-		ready = poll(&polled, 1, net_timeout(deadline));
+		ready = poll(polled, (nfds_t)count, net_timeout(deadline));
 		if (ready > 0)
 			return 0;
 		if (ready == -1 && errno != EINTR)
@@ -127,6 +126,12 @@ net_wait(int fd, short events, int64_t deadline)
 			return -1;
 		}
 	}
+}
+
+int
+net_wait(int fd, short events, int64_t deadline)
+{
+	return net_poll(&(struct pollfd){ .fd = fd, .events = events }, 1, deadline);
 }
 
 static bool

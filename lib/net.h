@@ -11,6 +11,8 @@
 struct address;
 struct endpoint;
 
+struct pollfd;
+
 #define NET_FOREVER INT64_MAX
 
 /* Sets the socket options of a relayed connection: SO_OOBINLINE (urgent data stay in the stream,
@@ -26,8 +28,11 @@ int64_t net_deadline(unsigned seconds);
 /* The timeout for poll(2) until the deadline: milliseconds, at least 0, or -1 for NET_FOREVER. */
 int net_timeout(int64_t deadline);
 
-/* Waits until fd has one of events. Returns 0, or -1 with errno: ETIMEDOUT at the deadline, EINTR
- * if net_stop() was called, or poll(2)'s. */
+/* Does poll(2) until one of the descriptors is reported. Returns 0, or -1 with errno: ETIMEDOUT at
+ * the deadline, EINTR if net_stop() was called, or poll(2)'s. */
+int net_poll(struct pollfd *polled, size_t count, int64_t deadline);
+
+/* The same for one descriptor and its events. */
 int net_wait(int fd, short events, int64_t deadline);
 
 /* Waits for and does one read. Returns the bytes read, 0 at end of input, or -1 with errno as

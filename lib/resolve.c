@@ -103,24 +103,12 @@ static enum reason
 await(int fd, const struct resolve_query *query)
 {
 	struct pollfd polled[2] = { { .fd = -1 }, { .fd = fd, .events = POLLIN } };
-	int ready;
 
 	if (query->watch != NULL)
 		polled[0] = *query->watch;
-	while (!net_stopped()) {
-		ready = poll(polled, 2, net_timeout(query->deadline));
-		if (ready == -1 && errno != EINTR)
-			return REASON_SYSTEM;
-		if (ready == 0 && net_timeout(query->deadline) == 0)
-			return REASON_RESOLVE_TIMEOUT;
-		if (ready <= 0)
-			continue;
-		if (polled[0].revents != 0)
-			return REASON_CLIENT_LEFT;
-		if (polled[1].revents != 0)
-			return REASON_NONE;
-	}
-	return REASON_SYSTEM;
+	if (net_poll(polled, 2, query->deadline) == -1)
+		return errno == ETIMEDOUT ? REASON_RESOLVE_TIMEOUT : REASON_SYSTEM;
+	return polled[0].revents != 0 ? REASON_CLIENT_LEFT : REASON_NONE;
 }
 
 /* Has a child look up the name or, if that is NULL, the login of uid. Reaps it. */
