@@ -111,53 +111,33 @@ is_own(const struct address *address)
 	return error == EADDRNOTAVAIL ? 1 : -1;
 }
 
-struct range {
-	unsigned char octets[16];
-	unsigned length;
-};
-
-static const struct range ranges4[] = {
-	{ { 0 }, 8 },
-	{ { 10 }, 8 },
-	{ { 100, 64 }, 10 },
-	{ { 127 }, 8 },
-	{ { 169, 254 }, 16 },
-	{ { 172, 16 }, 12 },
-	{ { 192, 0, 0 }, 24 },
-	{ { 192, 168 }, 16 },
-	{ { 198, 18 }, 15 },
-	{ { 224 }, 3 },
-};
-
-static const struct range ranges6[] = {
-	{ { 0 }, 128 },
-	{ { [15] = 1 }, 128 },
-	{ { 0xfc }, 7 },
-	{ { 0xfe, 0x80 }, 10 },
-	{ { 0xfe, 0xc0 }, 10 },
-	{ { 0xff }, 8 },
-	{ { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48 },
-};
-
-static bool
-in_range(const struct address *address, const struct range *range)
-{
-	struct prefix prefix = { .address.family = address->family, .length = range->length };
-
-	memcpy(prefix.address.octets, range->octets, sizeof range->octets);
-	return address_in_prefix(address, &prefix);
-}
-
 bool
 internal_covers(const struct prefix *prefix)
 {
-	bool four = prefix->address.family == AF_INET;
-	const struct range *ranges = four ? ranges4 : ranges6;
-	size_t i,
-	    count = four ? sizeof ranges4 / sizeof *ranges4 : sizeof ranges6 / sizeof *ranges6;
+	static const struct prefix ranges[] = {
+		{ { AF_INET, { 0 }, 0 }, 8 },
+		{ { AF_INET, { 10 }, 0 }, 8 },
+		{ { AF_INET, { 100, 64 }, 0 }, 10 },
+		{ { AF_INET, { 127 }, 0 }, 8 },
+		{ { AF_INET, { 169, 254 }, 0 }, 16 },
+		{ { AF_INET, { 172, 16 }, 0 }, 12 },
+		{ { AF_INET, { 192, 0, 0 }, 0 }, 24 },
+		{ { AF_INET, { 192, 168 }, 0 }, 16 },
+		{ { AF_INET, { 198, 18 }, 0 }, 15 },
+		{ { AF_INET, { 224 }, 0 }, 3 },
+		{ { AF_INET6, { 0 }, 0 }, 128 },
+		{ { AF_INET6, { [15] = 1 }, 0 }, 128 },
+		{ { AF_INET6, { 0xfc }, 0 }, 7 },
+		{ { AF_INET6, { 0xfe, 0x80 }, 0 }, 10 },
+		{ { AF_INET6, { 0xfe, 0xc0 }, 0 }, 10 },
+		{ { AF_INET6, { 0xff }, 0 }, 8 },
+		{ { AF_INET6, { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 0 }, 48 },
+	};
+	size_t i;
 
-	for (i = 0; i < count; i++)
-		if (ranges[i].length <= prefix->length && in_range(&prefix->address, &ranges[i]))
+	for (i = 0; i < sizeof ranges / sizeof *ranges; i++)
+		if (ranges[i].length <= prefix->length &&
+		    address_in_prefix(&prefix->address, &ranges[i]))
 			return true;
 	return false;
 }
@@ -176,14 +156,14 @@ internal_has(const struct address *address)
 {
 	/* IPv6 that embeds IPv4: compatible, mapped, translated, NAT64 and 6to4. */
 	static const struct {
-		struct range range;
+		struct prefix range;
 		size_t offset;
 	} hiding[] = {
-		{ { { 0 }, 96 }, 12 },
-		{ { { [10] = 0xff, [11] = 0xff }, 96 }, 12 },
-		{ { { [8] = 0xff, [9] = 0xff }, 96 }, 12 },
-		{ { { 0x00, 0x64, 0xff, 0x9b }, 96 }, 12 },
-		{ { { 0x20, 0x02 }, 16 }, 2 },
+		{ { { AF_INET6, { 0 }, 0 }, 96 }, 12 },
+		{ { { AF_INET6, { [10] = 0xff, [11] = 0xff }, 0 }, 96 }, 12 },
+		{ { { AF_INET6, { [8] = 0xff, [9] = 0xff }, 0 }, 96 }, 12 },
+		{ { { AF_INET6, { 0x00, 0x64, 0xff, 0x9b }, 0 }, 96 }, 12 },
+		{ { { AF_INET6, { 0x20, 0x02 }, 0 }, 16 }, 2 },
 	};
 	const struct prefix whole = { *address, 128 };
 	size_t i;
@@ -194,7 +174,7 @@ internal_has(const struct address *address)
 	if (internal_covers(&whole))
 		return 1;
 	for (i = 0; i < sizeof hiding / sizeof *hiding; i++) {
-		if (!in_range(address, &hiding[i].range))
+		if (!address_in_prefix(address, &hiding[i].range))
 			continue;
 		answer = is_internal4(address->octets + hiding[i].offset);
 		if (answer != 0)
