@@ -75,15 +75,12 @@ address_parse_port(const char *text, unsigned minimum, unsigned *port)
 static bool
 host_bits_clear(const struct address *address, unsigned length)
 {
-	unsigned i, size = address->family == AF_INET ? 4 : 16;
+	unsigned i = length / 8, size = address->family == AF_INET ? 4 : 16;
+	unsigned bits = i < size ? address->octets[i] & 0xffU >> length % 8 : 0;
 
-	for (i = length / 8; i < size; i++) {
-		unsigned mask = i == length / 8 ? 0xffU >> length % 8 : 0xffU;
-
-		if (address->octets[i] & mask)
-			return false;
-	}
-	return true;
+	while (++i < size)
+		bits |= address->octets[i];
+	return bits == 0;
 }
 
 const char *
@@ -114,12 +111,6 @@ address_parse_prefix(const char *text, struct prefix *prefix)
 	if (!host_bits_clear(&prefix->address, prefix->length))
 		return "has host bits set after the prefix length";
 	return NULL;
-}
-
-static void
-put_four(struct text *text, const unsigned char *octets)
-{
-	text_put(text, "%u.%u.%u.%u", octets[0], octets[1], octets[2], octets[3]);
 }
 
 /* Returns where the first longest run of two or more zero groups starts, or 8 if there is none. */
@@ -182,12 +173,13 @@ const char *
 address_print(const struct address *address, char *text)
 {
 	const char *interface = address->scope != 0 ? interface_name(address->scope) : NULL;
+	const unsigned char *octets = address->octets;
 	struct text whole = { .bytes = text, .size = ADDRESS_TEXT };
 
 	if (address->family == AF_INET6)
-		put_six(&whole, address->octets);
+		put_six(&whole, octets);
 	else
-		put_four(&whole, address->octets);
+		text_put(&whole, "%u.%u.%u.%u", octets[0], octets[1], octets[2], octets[3]);
 	if (interface != NULL)
 		text_put(&whole, "%c%s", '%', interface);
 	return text;
@@ -259,21 +251,14 @@ address_equal(const struct address *a, const struct address *b)
 	    memcmp(a->octets, b->octets, a->family == AF_INET ? 4 : 16) == 0;
 }
 
-static bool
-same_bits(const unsigned char *a, const unsigned char *b, unsigned length)
-{
-	unsigned rest = length % 8;
-
-	if (memcmp(a, b, length / 8) != 0)
-		return false;
-	return rest == 0 || ((a[length / 8] ^ b[length / 8]) >> (8 - rest)) == 0;
-}
-
 bool
 address_in_prefix(const struct address *address, const struct prefix *prefix)
 {
-	return address->family == prefix->address.family &&
-	    same_bits(address->octets, prefix->address.octets, prefix->length);
+	const unsigned char *a = address->octets, *b = prefix->address.octets;
+	unsigned whole = prefix->length / 8, rest = prefix->length % 8;
+
+	return address->family == prefix->address.family && memcmp(a, b, whole) == 0 &&
+	    (rest == 0 || (a[whole] ^ b[whole]) >> (8 - rest) == 0);
 }
 
 bool
