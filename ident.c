@@ -171,9 +171,8 @@ int
 ident_query(const struct endpoint *source, const struct endpoint *here, int64_t deadline,
     char user[IDENT_USER + 1])
 {
-	struct endpoint identd = { source->address, IDENT_PORT };
 	struct address sources[2] = { { 0 }, { 0 } };
-	const struct dial_plan plan = { &identd, 1, sources, deadline, -1 };
+	const struct dial_plan plan = { &source->address, 1, IDENT_PORT, sources, deadline, -1 };
 	size_t winner;
 	int fd, result;
 

@@ -323,17 +323,15 @@ dial_failure(int error)
 static enum reason
 connect_out(struct session *s)
 {
-	struct endpoint endpoints[RESOLVE_MOST];
-	const struct dial_plan plan = { endpoints, s->candidates->count, s->options->sources,
-		s->deadline, s->watch };
+	struct address addresses[RESOLVE_MOST];
+	const struct dial_plan plan = { addresses, s->candidates->count, s->request.port,
+		s->options->sources, s->deadline, s->watch };
 	size_t i, winner = 0;
 	int64_t start = net_now();
 	int error;
 
-	for (i = 0; i < plan.count; i++) {
-		endpoints[i].address = s->candidates->each[i].address;
-		endpoints[i].port = s->request.port;
-	}
+	for (i = 0; i < plan.count; i++)
+		addresses[i] = s->candidates->each[i].address;
 	s->remote = dial_race(&plan, &winner);
 	error = errno;
 	s->record.ms_connect = net_now() - start;

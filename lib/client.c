@@ -126,43 +126,37 @@ make_request(struct client *c)
 }
 
 static int
-find_proxy(struct client *c, struct endpoint *candidates, size_t *count)
+find_proxy(struct client *c, struct resolve_answer *answer)
 {
 	const struct options *options = c->options;
 	const struct resolve_query query = { options->proxy_host, options->family, c->deadline,
 		NULL };
-	struct resolve_answer answer = { .count = 1 };
 	enum reason reason;
 	struct text text = TEXT(c->proxy_text);
-	size_t i;
 
 	text_put(&text, "%s:%u", options->proxy_host, options->proxy_port);
-	if (address_parse(options->proxy_host, &answer.addresses[0]) == -1) {
-		reason = resolve_name(&query, &answer);
-		c->record.ms_resolve = net_now() - c->start;
-		if (reason != REASON_NONE)
-			return log_failure(
-			    LOST, "proxy %s: %s", c->proxy_text, resolve_problem(reason));
-	}
-	for (i = 0; i < answer.count; i++) {
-		candidates[i].address = answer.addresses[i];
-		candidates[i].port = options->proxy_port;
-	}
-	*count = answer.count;
-	return 0;
+	answer->count = 1;
+	if (address_parse(options->proxy_host, &answer->addresses[0]) == 0)
+		return 0;
+	reason = resolve_name(&query, answer);
+	c->record.ms_resolve = net_now() - c->start;
+	return reason == REASON_NONE
+	    ? 0
+	    : log_failure(LOST, "proxy %s: %s", c->proxy_text, resolve_problem(reason));
 }
 
 static int
 dial_proxy(struct client *c)
 {
 	const char *host = c->options->proxy_host;
-	struct endpoint candidates[RESOLVE_MOST];
-	struct dial_plan plan = { candidates, 0, c->options->sources, c->deadline, -1 };
+	struct resolve_answer answer;
+	struct dial_plan plan = { answer.addresses, 0, c->options->proxy_port, c->options->sources,
+		c->deadline, -1 };
 	size_t winner = 0;
 	int64_t start;
 	int error;
 
-	if (*host != '/' && find_proxy(c, candidates, &plan.count) != 0)
+	if (*host != '/' && find_proxy(c, &answer) != 0)
 		return LOST;
 	start = net_now();
 	if (*host == '/') {
@@ -170,9 +164,10 @@ dial_proxy(struct client *c)
 		c->remote = dial_unix(host, c->deadline);
 		error = errno;
 	} else {
+		plan.count = answer.count;
 		c->remote = dial_race(&plan, &winner);
 		error = errno;
-		c->proxy = candidates[winner];
+		c->proxy = (struct endpoint){ answer.addresses[winner], plan.port };
 		address_print_endpoint(&c->proxy, c->proxy_text); /* may change errno */
 	}
 	if (c->remote == -1)
@@ -201,9 +196,8 @@ print_bytes(const unsigned char *bytes, size_t length, char seen[4 * SOCKS4_REPL
 	struct text text = { .bytes = seen, .size = 4 * SOCKS4_REPLY };
 	size_t i;
 
-	text_put(&text, length > 0 ? " (" : "");
 	for (i = 0; i < length; i++)
-		text_put(&text, i == 0 ? "%02x" : " %02x", bytes[i]);
+		text_put(&text, i == 0 ? " (%02x" : " %02x", bytes[i]);
 	text_put(&text, length > 0 ? ")" : "");
 	return seen;
 }
@@ -217,7 +211,7 @@ judge_reply(const struct client *c, const unsigned char *bytes, const struct soc
 		return log_failure(LOST,
 		    "proxy %s does not speak SOCKS4: its reply starts with %u%s", c->proxy_text,
 		    reply->version, print_bytes(bytes, SOCKS4_REPLY, seen));
-	if (reply->version != SOCKS4_REPLY_VERSION && c->options->verbose)
+	if (reply->version != SOCKS4_REPLY_VERSION) /* shown with -v */
 		log_info(
 		    "warning: the proxy's reply has version 4 instead of 0, as some old servers "
 		    "send it");

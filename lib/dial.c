@@ -32,16 +32,6 @@ struct race {
 	int error;   /* why the last failure failed */
 };
 
-/* connect(2) to a free port of this host can reach itself (simultaneous open): nobody is there. */
-static bool
-is_self(int fd, const struct endpoint *to)
-{
-	struct endpoint local;
-
-	return to->port >= FIRST_EPHEMERAL && net_local(fd, &local) == 0 &&
-	    local.port == to->port && address_equal(&local.address, &to->address);
-}
-
 /* Starts a connection. Returns its fd, or -1 with errno. */
 static int
 begin(const struct endpoint *to, const struct address *source)
@@ -70,20 +60,27 @@ begin(const struct endpoint *to, const struct address *source)
 
 /* The result of a connection that poll(2) reported: 0 or an error number. */
 static int
-outcome(int fd, const struct endpoint *to)
+outcome(int fd, const struct address *to, unsigned port)
 {
+	struct endpoint local;
 	int error;
 	socklen_t length = sizeof error;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == -1)
 		return errno;
-	return error == 0 && is_self(fd, to) ? ECONNREFUSED : error;
+	if (error != 0 || port < FIRST_EPHEMERAL)
+		return error;
+	/* connect(2) to a free port of this host can reach itself (simultaneous open): nobody is
+	 * there. */
+	return net_local(fd, &local) == 0 && local.port == port && address_equal(&local.address, to)
+	    ? ECONNREFUSED
+	    : 0;
 }
 
 static size_t
-next_of(const struct endpoint *candidates, size_t count, size_t from, int family)
+next_of(const struct address *candidates, size_t count, size_t from, int family)
 {
-	while (from < count && candidates[from].address.family != family)
+	while (from < count && candidates[from].family != family)
 		from++;
 	return from;
 }
@@ -93,12 +90,12 @@ next_of(const struct endpoint *candidates, size_t count, size_t from, int family
 static void
 set_order(struct race *race)
 {
-	const struct endpoint *candidates = race->plan->candidates;
+	const struct address *candidates = race->plan->candidates;
 	const struct address *sources = race->plan->sources;
 	size_t count = race->plan->count;
 	static const int families[2] = { AF_INET, AF_INET6 };
 	bool bound = sources[0].family != AF_UNSPEC || sources[1].family != AF_UNSPEC;
-	int turn, six = count > 0 && candidates[0].address.family == AF_INET6;
+	int turn, six = count > 0 && candidates[0].family == AF_INET6;
 	size_t at[2];
 
 	for (turn = 0; turn < 2; turn++) {
@@ -119,8 +116,8 @@ static void
 start_next(struct race *race)
 {
 	size_t candidate = race->order[race->next++];
-	const struct endpoint *to = &race->plan->candidates[candidate];
-	int fd = begin(to, &race->plan->sources[to->address.family == AF_INET6]);
+	const struct endpoint to = { race->plan->candidates[candidate], race->plan->port };
+	int fd = begin(&to, &race->plan->sources[to.address.family == AF_INET6]);
 
 	race->last = candidate;
 	if (fd == -1) {
@@ -137,6 +134,7 @@ start_next(struct race *race)
 static int
 settle(struct race *race)
 {
+	const struct dial_plan *plan = race->plan;
 	size_t i = 0;
 	int error, fd;
 
@@ -147,7 +145,7 @@ settle(struct race *race)
 			continue;
 		}
 		race->last = race->running[i];
-		error = outcome(fd, &race->plan->candidates[race->last]);
+		error = outcome(fd, &plan->candidates[race->last], plan->port);
 		race->live--;
 		race->running[i] = race->running[race->live];
 		race->polled[1 + i] = race->polled[1 + race->live];

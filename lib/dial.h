@@ -7,13 +7,13 @@
 #include <stdint.h>
 
 struct address;
-struct endpoint;
 
 enum { DIAL_MOST = 16 }; /* candidates; no more are tried */
 
 struct dial_plan {
-	const struct endpoint *candidates; /* the first DIAL_MOST are tried */
+	const struct address *candidates; /* the first DIAL_MOST are tried */
 	size_t count;
+	unsigned port;
 	const struct address *sources; /* local addresses: [0] IPv4, [1] IPv6; AF_UNSPEC: any */
 	int64_t deadline;
 	int watch; /* a client's socket, whose reset or full close ends the race; or -1 */
