@@ -55,20 +55,16 @@ static int64_t patience = STALL; /* what is left of it */
 static bool
 is_journal(void)
 {
-	const char *text = getenv("JOURNAL_STREAM");
-	unsigned long long device, inode;
+	const char *stream = getenv("JOURNAL_STREAM");
+	char bytes[48];
+	struct text own = TEXT(bytes);
 	struct stat status;
-	char *end;
 
-	if (text == NULL || fstat(2, &status) == -1)
+	if (stream == NULL || fstat(2, &status) == -1)
 		return false;
-	device = strtoull(text, &end, 10);
-	if (end == text || *end != ':')
-		return false;
-	text = end + 1;
-	inode = strtoull(text, &end, 10);
-	return end != text && *end == '\0' && (unsigned long long)status.st_dev == device &&
-	    (unsigned long long)status.st_ino == inode;
+	text_put(&own, "%llu:%llu", (unsigned long long)status.st_dev,
+	    (unsigned long long)status.st_ino);
+	return strcmp(stream, bytes) == 0;
 }
 
 void
