@@ -193,26 +193,11 @@ read_proxy(const char *text, struct options *options)
 	return NULL;
 }
 
-/* Reads one prefix of -P, which ends at a comma or NUL. */
-static const char *
-read_sender(const char *text, size_t length, struct prefix *sender)
-{
-	char element[64] = "";
-	const char *problem;
-
-	if (length == 0)
-		return wrong("-P has an empty element: %s", text);
-	if (length >= sizeof element)
-		return wrong("-P is not an address: %s", text);
-	memcpy(element, text, length);
-	problem = address_parse_prefix(element, sender);
-	return problem != NULL ? wrong("-P %s: %s", problem, element) : NULL;
-}
-
 static const char *
 read_senders(const char *text, struct options *options)
 {
-	const char *problem = NULL;
+	char element[64];
+	const char *problem;
 	size_t length, most = 1, i;
 
 	for (i = 0; text[i] != '\0'; i++)
@@ -222,11 +207,20 @@ read_senders(const char *text, struct options *options)
 	options->senders_count = 0;
 	if (options->senders == NULL)
 		return wrong("-P: %s", strerror(errno));
-	for (; problem == NULL && options->senders_count < most; text += length + 1) {
+	for (; options->senders_count < most; text += length + 1) {
 		length = strcspn(text, ",");
-		problem = read_sender(text, length, &options->senders[options->senders_count++]);
+		if (length == 0)
+			return wrong("-P has an empty element: %s", text);
+		if (length >= sizeof element)
+			return wrong("-P is not an address: %s", text);
+		memcpy(element, text, length);
+		element[length] = '\0';
+		problem =
+		    address_parse_prefix(element, &options->senders[options->senders_count++]);
+		if (problem != NULL)
+			return wrong("-P %s: %s", problem, element);
 	}
-	return problem;
+	return NULL;
 }
 
 static const char *
@@ -238,36 +232,14 @@ read_family(int family, struct options *options)
 	return NULL;
 }
 
+/* Reads an option that takes no value; nothing is to be read of those that are only noted. */
 static const char *
-read_advertise(const char *text, struct address *advertise)
-{
-	if (address_parse(text, advertise) == -1 || advertise->family != AF_INET)
-		return wrong("-A needs an IPv4 address: %s", text);
-	return NULL;
-}
-
-static const char *
-read_userid(const char *text, const char **userid)
-{
-	*userid = text;
-	return strlen(text) > SOCKS4_FIELD ? wrong("-u is longer than 255 bytes: %s", text) : NULL;
-}
-
-/* Reads an option that takes no value. */
-static const char *
-read_flag(int letter, struct options *options)
+read_letter(int letter, struct options *options)
 {
 	switch (letter) {
 	case '4':
-		return read_family(AF_INET, options);
 	case '6':
-		return read_family(AF_INET6, options);
-	case 'B':
-		options->bind = true;
-		return NULL;
-	case 'F':
-		options->pass_descriptor = true;
-		return NULL;
+		return read_family(letter == '4' ? AF_INET : AF_INET6, options);
 	case 'h':
 		options->mode = MODE_HELP;
 		return NULL;
@@ -277,23 +249,16 @@ read_flag(int letter, struct options *options)
 	case 'I':
 		options->ident = RULE_IDENT_REQUIRE;
 		return NULL;
-	case 'n':
-		options->no_names = true;
-		return NULL;
-	case 'q':
-		options->quiet = true;
-		return NULL;
 	case 't':
 		options->mode = MODE_TEST;
-		return NULL;
-	case 'v':
-		options->verbose = true;
 		return NULL;
 	case 'V':
 		options->mode = MODE_VERSION;
 		return NULL;
-	default:
+	case '?':
 		return wrong("no such option: -%c", optopt);
+	default:
+		return NULL;
 	}
 }
 
@@ -305,7 +270,10 @@ read_option(int letter, char *value, struct options *options)
 		options->acl_path = value;
 		return NULL;
 	case 'A':
-		return read_advertise(value, &options->advertise);
+		if (address_parse(value, &options->advertise) == 0 &&
+		    options->advertise.family == AF_INET)
+			return NULL;
+		return wrong("-A needs an IPv4 address: %s", value);
 	case 'b':
 		return read_source(value, options->sources);
 	case 'c':
@@ -320,7 +288,10 @@ read_option(int letter, char *value, struct options *options)
 	case 'r':
 		return read_range(value, &options->port_low, &options->port_high);
 	case 'u':
-		return read_userid(value, &options->userid);
+		options->userid = value;
+		return strlen(value) <= SOCKS4_FIELD
+		    ? NULL
+		    : wrong("-u is longer than 255 bytes: %s", value);
 	case 'w':
 		return read_limits(value, &options->limits);
 	case LONG_WORD:
@@ -328,7 +299,7 @@ read_option(int letter, char *value, struct options *options)
 	case ':':
 		return wrong("-%c needs a value", optopt);
 	default:
-		return read_flag(letter, options);
+		return read_letter(letter, options);
 	}
 }
 
@@ -423,6 +394,11 @@ options_read(int argc, char **argv, struct options *options)
 	}
 	if (problem != NULL || options->mode >= MODE_VERSION)
 		return problem;
+	options->bind = strchr(seen, 'B') != NULL;
+	options->pass_descriptor = strchr(seen, 'F') != NULL;
+	options->no_names = strchr(seen, 'n') != NULL;
+	options->quiet = strchr(seen, 'q') != NULL;
+	options->verbose = strchr(seen, 'v') != NULL;
 	options->operands = argv + optind;
 	options->operand_count = argc - optind;
 	return check_use(seen, options);
