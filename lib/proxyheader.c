@@ -19,14 +19,15 @@ enum { TLV_HEAD = 3, TLV_CRC32C = 0x03, CRC_LENGTH = 4 };
 
 /* ---- version 1: one line of text ---- */
 
-/* The part of what has arrived that has not been read yet. */
+/* The part of what has arrived that has not been read yet, and what was found out. */
 struct line {
 	const unsigned char *next, *end;
+	enum reason status;
 };
 
 /* Reads a field into text, and the delimiter after it. Fails as soon as a byte is not in allowed or
  * the field is longer than most. */
-static enum reason
+static bool
 field(struct line *line, const char *allowed, char delimiter, size_t most, char *text)
 {
 	const unsigned char *at = line->next;
@@ -34,62 +35,54 @@ field(struct line *line, const char *allowed, char delimiter, size_t most, char 
 	for (; at < line->end && *at != (unsigned char)delimiter; at++) {
 		if ((size_t)(at - line->next) == most ||
 		    memchr(allowed, *at, strlen(allowed)) == NULL)
-			return REASON_BAD_PROXY_HEADER;
+			return false;
 		*text++ = (char)*at;
 	}
-	if (at == line->end)
-		return REASON_MORE;
 	*text = '\0';
+	if (at == line->end) {
+		line->status = REASON_MORE;
+		return false;
+	}
 	line->next = at + 1;
-	return REASON_NONE;
+	return true;
 }
 
-static enum reason
+static bool
 v1_address(struct line *line, int family, struct address *address)
 {
 	unsigned char octets[16];
 	char text[INET6_ADDRSTRLEN];
-	enum reason status = family == AF_INET
-	    ? field(line, "0123456789.", ' ', 15, text)
-	    : field(line, "0123456789abcdefABCDEF:.", ' ', sizeof text - 1, text);
+	bool four = family == AF_INET;
 
-	if (status != REASON_NONE)
-		return status;
-	if (inet_pton(family, text, octets) != 1)
-		return REASON_BAD_PROXY_HEADER;
+	if (!field(line, four ? "0123456789." : "0123456789abcdefABCDEF:.", ' ',
+		four ? 15 : sizeof text - 1, text) ||
+	    inet_pton(family, text, octets) != 1)
+		return false;
 	address_set(address, family, octets);
-	return REASON_NONE;
+	return true;
 }
 
-static enum reason
+static bool
 v1_port(struct line *line, char delimiter, unsigned *port)
 {
 	char text[6];
-	enum reason status = field(line, "0123456789", delimiter, 5, text);
 
-	if (status != REASON_NONE)
-		return status;
-	if (text[0] == '0' && text[1] != '\0')
-		return REASON_BAD_PROXY_HEADER;
-	return address_parse_port(text, 0, port) == 0 ? REASON_NONE : REASON_BAD_PROXY_HEADER;
+	return field(line, "0123456789", delimiter, 5, text) &&
+	    (text[0] != '0' || text[1] == '\0') && address_parse_port(text, 0, port) == 0;
 }
 
-static enum reason
+static void
 v1_pair(struct line *line, int family, struct proxyheader *header)
 {
-	enum reason status = v1_address(line, family, &header->source.address);
-
-	if (status == REASON_NONE)
-		status = v1_address(line, family, &header->destination.address);
-	if (status == REASON_NONE)
-		status = v1_port(line, ' ', &header->source.port);
-	if (status == REASON_NONE)
-		status = v1_port(line, '\r', &header->destination.port);
-	if (status != REASON_NONE)
-		return status;
+	if (!v1_address(line, family, &header->source.address) ||
+	    !v1_address(line, family, &header->destination.address) ||
+	    !v1_port(line, ' ', &header->source.port) ||
+	    !v1_port(line, '\r', &header->destination.port))
+		return;
 	if (line->next == line->end)
-		return REASON_MORE;
-	return *line->next++ == '\n' ? REASON_NONE : REASON_BAD_PROXY_HEADER;
+		line->status = REASON_MORE;
+	else if (*line->next++ == '\n')
+		line->status = REASON_NONE;
 }
 
 /* Ignores what follows UNKNOWN up to CR LF (proxy-protocol.txt section 2.1). */
@@ -123,27 +116,29 @@ starts(struct line *line, const char *word)
 static enum reason
 v1_decode(const unsigned char *bytes, size_t length, struct proxyheader *header, size_t *used)
 {
-	struct line line = { bytes, bytes + (length > PROXY_V1_MOST ? PROXY_V1_MOST : length) };
-	enum reason status = REASON_BAD_PROXY_HEADER;
+	bool whole = length >= PROXY_V1_MOST;
+	struct line line = { bytes, bytes + (whole ? PROXY_V1_MOST : length),
+		REASON_BAD_PROXY_HEADER };
 
 	if (!starts(&line, v1_start))
-		return status;
+		return line.status;
 	if (starts(&line, "TCP4 "))
-		status = v1_pair(&line, AF_INET, header);
+		v1_pair(&line, AF_INET, header);
 	else if (starts(&line, "TCP6 "))
-		status = v1_pair(&line, AF_INET6, header);
+		v1_pair(&line, AF_INET6, header);
 	else if (starts(&line, "UNKNOWN"))
-		status = v1_rest(&line);
+		line.status = v1_rest(&line);
 	*used = (size_t)(line.next - bytes);
-	return status == REASON_MORE && length >= PROXY_V1_MOST ? REASON_BAD_PROXY_HEADER : status;
+	return line.status == REASON_MORE && whole ? REASON_BAD_PROXY_HEADER : line.status;
 }
 
 /* ---- version 2: binary ---- */
 
 /* CRC32c (RFC 3720, reflected 0x82f63b78) of bytes, with the checksum's own taken as zero. */
-static uint32_t
-crc32c(const unsigned char *bytes, size_t length, size_t checksum)
+static bool
+crc_is_right(const unsigned char *bytes, size_t length, size_t checksum)
 {
+	const unsigned char *at = bytes + checksum;
 	uint32_t crc = 0xffffffff;
 	size_t i;
 	int bit;
@@ -154,15 +149,7 @@ crc32c(const unsigned char *bytes, size_t length, size_t checksum)
 		for (bit = 0; bit < 8; bit++)
 			crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
 	}
-	return ~crc;
-}
-
-static bool
-crc_is_right(const unsigned char *bytes, size_t length, size_t checksum)
-{
-	const unsigned char *at = bytes + checksum;
-
-	return crc32c(bytes, length, checksum) ==
+	return ~crc ==
 	    ((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]);
 }
 
@@ -193,14 +180,6 @@ v2_extras(const unsigned char *bytes, size_t length, size_t offset, size_t total
 								     : REASON_BAD_PROXY_HEADER;
 }
 
-static void
-v2_endpoint(
-    struct endpoint *endpoint, int family, const unsigned char *octets, const unsigned char *port)
-{
-	address_set(&endpoint->address, family, octets);
-	endpoint->port = (unsigned)(port[0] << 8 | port[1]);
-}
-
 static enum reason
 v2_addresses(const unsigned char *bytes, size_t length, size_t total, struct proxyheader *header)
 {
@@ -213,8 +192,10 @@ v2_addresses(const unsigned char *bytes, size_t length, size_t total, struct pro
 		return REASON_BAD_PROXY_HEADER;
 	if (length < end)
 		return REASON_MORE;
-	v2_endpoint(&header->source, family, bytes + AT_BLOCK, ports);
-	v2_endpoint(&header->destination, family, bytes + AT_BLOCK + size, ports + 2);
+	address_set(&header->source.address, family, bytes + AT_BLOCK);
+	address_set(&header->destination.address, family, bytes + AT_BLOCK + size);
+	header->source.port = (unsigned)(ports[0] << 8 | ports[1]);
+	header->destination.port = (unsigned)(ports[2] << 8 | ports[3]);
 	return v2_extras(bytes, length, end, total);
 }
 
