@@ -12,6 +12,7 @@
 #include "lib/frozen.h"
 #include "lib/net.h"
 #include "lib/rules.h"
+#include "lib/text.h"
 
 /* How often a hash was counted; 0 marks a free place. */
 struct count {
@@ -355,15 +356,14 @@ freeze_write(const char *target, const void *image, size_t size, const struct st
 {
 	const char *problem = look_at_target(target, text);
 	char temporary[4096 + 8];
-	size_t length = strlen(target);
+	struct text name = TEXT(temporary);
 	int fd, result;
 
 	if (problem != NULL)
 		return problem;
-	if (length + sizeof ".XXXXXX" > sizeof temporary)
+	text_put(&name, "%s.XXXXXX", target);
+	if (name.cut)
 		return strerror(ENAMETOOLONG);
-	memcpy(temporary, target, length);
-	memcpy(temporary + length, ".XXXXXX", sizeof ".XXXXXX");
 	fd = mkstemp(temporary); /* with O_EXCL */
 	if (fd == -1)
 		return strerror(errno);

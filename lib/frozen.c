@@ -1,4 +1,3 @@
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -7,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/frozen.h"
+#include "lib/lines.h"
 
 enum {
 	AHEAD = 8,     /* entries that are read at once */
@@ -158,16 +158,10 @@ frozen_is_broken(struct frozen *frozen)
 
 /* ---- keys ---- */
 
-static bool
-is_prefix(const struct item *item)
-{
-	return item->kind == ITEM_PREFIX4 || item->kind == ITEM_PREFIX6;
-}
-
 int
 frozen_key_of(const struct item *item)
 {
-	if (is_prefix(item))
+	if (item->kind == ITEM_PREFIX4 || item->kind == ITEM_PREFIX6)
 		return (item->criterion == RULE_FROM ? FROZEN_FROM4 : FROZEN_TO4) +
 		    (item->kind == ITEM_PREFIX6);
 	if (item->kind >= ITEM_NAME && item->kind <= ITEM_USER)
@@ -367,10 +361,7 @@ record_at(struct frozen *frozen, uint64_t at, size_t size)
 		return NULL;
 	if (size > RECORD) {
 		drop_large(frozen);
-		frozen->large =
-		    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (frozen->large == MAP_FAILED)
-			frozen->large = NULL;
+		frozen->large = lines_map(size);
 		frozen->large_size = size;
 		return frozen->large != NULL && read_at(frozen, frozen->large, size, at)
 		    ? frozen->large
