@@ -20,20 +20,17 @@ struct checker {
 
 /* ---- whether one rule matches all that another matches ---- */
 
+/* Returns false if the item is no prefix. */
 static bool
-is_prefix(const struct item *item)
+get_prefix(const struct item *item, struct prefix *prefix)
 {
-	return item->kind == ITEM_PREFIX4 || item->kind == ITEM_PREFIX6;
-}
+	bool four = item->kind == ITEM_PREFIX4;
 
-static struct prefix
-prefix_of(const struct item *item)
-{
-	struct prefix prefix = { .length = item->length };
-
-	address_set(
-	    &prefix.address, item->kind == ITEM_PREFIX4 ? AF_INET : AF_INET6, rules_octets(item));
-	return prefix;
+	if (!four && item->kind != ITEM_PREFIX6)
+		return false;
+	address_set(&prefix->address, four ? AF_INET : AF_INET6, rules_octets(item));
+	prefix->length = item->length;
+	return true;
 }
 
 static bool
@@ -41,10 +38,8 @@ prefix_covers(const struct prefix *wide, const struct item *item)
 {
 	struct prefix narrow;
 
-	if (!is_prefix(item))
-		return false;
-	narrow = prefix_of(item);
-	return wide->length <= narrow.length && address_in_prefix(&narrow.address, wide);
+	return get_prefix(item, &narrow) && wide->length <= narrow.length &&
+	    address_in_prefix(&narrow.address, wide);
 }
 
 static bool
@@ -74,10 +69,8 @@ item_covers(
 	case ITEM_LOCAL:
 		return narrow->kind == ITEM_LOCAL;
 	case ITEM_INTERNAL:
-		if (!is_prefix(narrow))
-			return narrow->kind == ITEM_INTERNAL;
-		prefix = prefix_of(narrow);
-		return internal_covers(&prefix);
+		return get_prefix(narrow, &prefix) ? internal_covers(&prefix)
+						   : narrow->kind == ITEM_INTERNAL;
 	case ITEM_PORTS:
 		return wide->is.ports.low <= narrow->is.ports.low &&
 		    wide->is.ports.high >= narrow->is.ports.high;
@@ -89,8 +82,7 @@ item_covers(
 		return (narrow->kind == ITEM_NAME || narrow->kind == ITEM_DOMAIN) &&
 		    name_covers(a, wide, b, narrow);
 	default:
-		prefix = prefix_of(wide);
-		return prefix_covers(&prefix, narrow);
+		return get_prefix(wide, &prefix) && prefix_covers(&prefix, narrow);
 	}
 }
 
@@ -141,10 +133,8 @@ decides_unspecified(const struct rule *rule)
 	for (; item != NULL && item->criterion == RULE_TO; item = rules_next(rule, item)) {
 		if (!rule->permit && (item->kind == ITEM_ANY || item->kind == ITEM_INTERNAL))
 			return true;
-		if (item->kind != ITEM_PREFIX4 || (rule->permit && !rules_is_unspecified(item)))
-			continue;
-		prefix = prefix_of(item);
-		if (address_in_prefix(&unspecified, &prefix))
+		if ((!rule->permit || rules_is_unspecified(item)) && get_prefix(item, &prefix) &&
+		    address_in_prefix(&unspecified, &prefix))
 			return true;
 	}
 	return false;
@@ -257,23 +247,20 @@ check_words(struct checker *checker, const struct rule *rule)
 	static const char *const everything[] = { "all", "everything", "external", "world" };
 	const struct item *item;
 	const char *name;
-	size_t i;
+	size_t i, length;
 
 	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item)) {
-		if (item->kind != ITEM_NAME && item->kind != ITEM_USER)
-			continue;
-		name = rules_name(rule, item);
+		name = frozen_bytes(rule, item, &length);
 		for (i = 0; item->kind == ITEM_NAME && i < sizeof everything / sizeof *everything;
 		     i++)
-			if (strlen(everything[i]) == item->length &&
-			    strncasecmp(name, everything[i], item->length) == 0)
+			if (strlen(everything[i]) == length &&
+			    strncasecmp(name, everything[i], length) == 0)
 				checker->tell(rule->line,
 				    "a destination of that name is one host: write `to any` for "
 				    "all");
 		if (item->kind != ITEM_USER)
 			continue;
-		if ((item->length == 3 && memcmp(name, "any", 3) == 0) ||
-		    (item->length == 1 && *name == '*'))
+		if ((length == 3 && memcmp(name, "any", 3) == 0) || (length == 1 && *name == '*'))
 			checker->tell(rule->line,
 			    "a user of that name is one user: leave `user` out for all");
 		else if (*name == '"' || *name == '\'')
