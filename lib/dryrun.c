@@ -64,44 +64,33 @@ read_question(char **operands, struct question *question)
 /* Prints "permit example.org 198.51.100.9 443 by path:line: text of the rule", then the
  * identity mode that -i or -I adds. Returns 0, or -1 with errno. */
 static int
-print_decision(const struct candidates_list *list, const struct candidates *candidates,
-    const struct acl_decision *decision, const char *address, unsigned port, const char *policy)
+print_candidate(const struct candidates_list *list, const struct candidates *candidates,
+    const struct candidate *candidate, unsigned port)
 {
-	bool both = candidates->named && *address != '\0';
+	static const char *const policies[] = { "", "", " ident ask", " ident require" };
+	const struct acl_decision *decision = &candidate->decision;
 	const char *rule = acl_text(list->acl, decision);
 	size_t room = REST_MOST + strlen(list->label) + (rule != NULL ? strlen(rule) : 0);
-	char *bytes = rule != NULL ? malloc(room) : NULL;
+	char *bytes = rule != NULL ? malloc(room) : NULL, text[ADDRESS_TEXT];
 	struct text line = { .bytes = bytes, .size = room };
 	int result;
 
 	if (bytes == NULL)
 		return -1;
-	text_put(&line, "%s %s%s%s %u by ", decision->verdict == ACL_PERMIT ? "permit" : "deny",
-	    candidates->named ? candidates->name : "", both ? " " : "", address, port);
+	text_put(&line, decision->verdict == ACL_PERMIT ? "permit" : "deny");
+	if (candidates->named)
+		text_put(&line, " %s", candidates->name);
+	if (candidates->count > 0)
+		text_put(&line, " %s", address_print(&candidate->address, text));
+	text_put(&line, " %u by ", port);
 	if (decision->line == 0)
 		text_put(&line, "default");
 	else
 		text_put(&line, "%s:%u: %s", list->label, decision->line, rule);
-	text_put(&line, "%s\n", policy);
+	text_put(&line, "%s\n", candidate->by_policy ? policies[decision->ident] : "");
 	result = net_write(STDOUT_FILENO, bytes, line.length, NET_FOREVER);
 	free(bytes);
 	return result;
-}
-
-static int
-print_candidate(const struct candidates_list *list, const struct candidates *candidates,
-    const struct candidate *candidate, unsigned port)
-{
-	static const char *const policies[] = {
-		[RULE_IDENT_ASK] = " ident ask", [RULE_IDENT_REQUIRE] = " ident require"
-	};
-	const struct acl_decision *decision = &candidate->decision;
-	bool asks = decision->verdict == ACL_PERMIT && candidate->by_policy &&
-	    decision->ident >= RULE_IDENT_ASK;
-	char text[ADDRESS_TEXT];
-
-	return print_decision(list, candidates, decision, address_print(&candidate->address, text),
-	    port, asks ? policies[decision->ident] : "");
 }
 
 static int
@@ -129,21 +118,19 @@ answer(const struct candidates_list *list, const struct options *options, struct
 		net_deadline(limit), NULL };
 	struct candidates candidates;
 	enum reason reason = candidates_judge(&ask, &candidates);
-	int written = 0;
-	size_t i;
+	size_t i = 0;
+	int written;
 
 	if (reason == REASON_BROKEN_LIST)
 		return log_failure(
 		    2, "the frozen list is damaged, or was changed while it was asked");
-	if (reason != REASON_NONE && reason != REASON_DENIED) {
-		candidates.count = 0;
+	if (reason != REASON_NONE && reason != REASON_DENIED)
 		written = print_refusal(request, reason_word(reason));
-	} else if (candidates.count == 0) {
-		written = print_decision(
-		    list, &candidates, &candidates.each[0].decision, "", request->port, "");
-	}
-	for (i = 0; i < candidates.count && written == 0; i++)
-		written = print_candidate(list, &candidates, &candidates.each[i], request->port);
+	else
+		do
+			written =
+			    print_candidate(list, &candidates, &candidates.each[i], request->port);
+		while (written == 0 && ++i < candidates.count);
 	if (written == -1)
 		return log_failure(2, "cannot write the answer");
 	return reason == REASON_NONE ? 0 : 1;
@@ -291,15 +278,13 @@ check_text(
 	const struct rule *records;
 	size_t bytes, size;
 	void *image;
-	bool warned;
 
 	if (!make_absolute(list->label, path, sizeof path))
 		return log_failure(2, "the path of the list is too long");
 	records = acl_records(list->acl, &bytes);
 	image = freeze_image(records, bytes, &source, &size);
 	warned_path = list->label;
-	warned = image != NULL && warnings_find(records, bytes, image, warn);
-	if (image == NULL || !warned)
+	if (image == NULL || !warnings_find(records, bytes, image, warn))
 		problem = strerror(errno);
 	else if (options->frozen_path != NULL)
 		problem = freeze_write(options->frozen_path, image, size, text);
