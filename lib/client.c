@@ -1,5 +1,4 @@
 #include <sys/socket.h>
-#include <sys/types.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,12 +6,9 @@
 #ifndef FROZEN_H
 #define FROZEN_H
 
-#include <sys/types.h>
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "lib/rules.h"
 

@@ -2,7 +2,6 @@
 
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/types.h>
 
 #include <errno.h>
 #include <fcntl.h>
