@@ -77,14 +77,6 @@ outcome(int fd, const struct address *to, unsigned port)
 	    : 0;
 }
 
-static size_t
-next_of(const struct address *candidates, size_t count, size_t from, int family)
-{
-	while (from < count && candidates[from].family != family)
-		from++;
-	return from;
-}
-
 /* RFC 8305 section 4: the families take turns, that of the first candidate first. A family without
  * a source is not used if the other has one. */
 static void
@@ -94,21 +86,18 @@ set_order(struct race *race)
 	const struct address *sources = race->plan->sources;
 	size_t count = race->plan->count;
 	static const int families[2] = { AF_INET, AF_INET6 };
-	bool bound = sources[0].family != AF_UNSPEC || sources[1].family != AF_UNSPEC;
 	int turn, six = count > 0 && candidates[0].family == AF_INET6;
-	size_t at[2];
+	size_t at[2] = { 0, 0 };
 
-	for (turn = 0; turn < 2; turn++) {
-		at[turn] = next_of(candidates, count, 0, families[turn]);
-		if (bound && sources[turn].family == AF_UNSPEC)
+	for (turn = 0; turn < 2; turn++)
+		if (sources[turn].family == AF_UNSPEC && sources[!turn].family != AF_UNSPEC)
 			at[turn] = count;
-	}
 	for (turn = six; (at[0] < count || at[1] < count) && race->total < DIAL_MOST;
 	     turn = !turn) {
-		if (at[turn] == count)
-			continue;
-		race->order[race->total++] = at[turn];
-		at[turn] = next_of(candidates, count, at[turn] + 1, families[turn]);
+		while (at[turn] < count && candidates[at[turn]].family != families[turn])
+			at[turn]++;
+		if (at[turn] < count)
+			race->order[race->total++] = at[turn]++;
 	}
 }
 
