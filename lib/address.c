@@ -221,23 +221,19 @@ address_from_socket(const struct sockaddr_storage *from, struct endpoint *endpoi
 size_t
 address_to_socket(const struct endpoint *endpoint, struct sockaddr_storage *to)
 {
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
+	in_port_t port = htons((uint16_t)endpoint->port);
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = port };
+	struct sockaddr_in6 in6 = {
+		.sin6_family = AF_INET6, .sin6_port = port, .sin6_scope_id = endpoint->address.scope
+	};
 
 	memset(to, 0, sizeof *to);
 	if (endpoint->address.family == AF_INET) {
-		memset(&in, 0, sizeof in);
-		in.sin_family = AF_INET;
-		in.sin_port = htons((uint16_t)endpoint->port);
 		memcpy(&in.sin_addr, endpoint->address.octets, 4);
 		memcpy(to, &in, sizeof in);
 		return sizeof in;
 	}
-	memset(&in6, 0, sizeof in6);
-	in6.sin6_family = AF_INET6;
-	in6.sin6_port = htons((uint16_t)endpoint->port);
 	memcpy(&in6.sin6_addr, endpoint->address.octets, 16);
-	in6.sin6_scope_id = endpoint->address.scope;
 	memcpy(to, &in6, sizeof in6);
 	return sizeof in6;
 }
