@@ -56,13 +56,13 @@ count(struct freezer *freezer, uint64_t hash, uint32_t add)
 /* ---- keys ---- */
 
 static uint32_t
-hash_of(const struct rule *rule, const struct item *item)
+hash_of(int key, const struct rule *rule, const struct item *item)
 {
-	enum frozen_key key = (enum frozen_key)frozen_key_of(item);
 	size_t size;
 	const void *bytes = frozen_bytes(rule, item, &size);
 
-	return frozen_hash(key, key < FROZEN_PREFIXES ? item->length : 0, bytes, size);
+	return frozen_hash(
+	    (enum frozen_key)key, key < FROZEN_PREFIXES ? item->length : 0, bytes, size);
 }
 
 static void
@@ -83,7 +83,7 @@ count_keys(struct freezer *freezer, const struct rule *rule)
 
 	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
 		if (frozen_key_of(item) != -1)
-			(void)count(freezer, hash_of(rule, item), 1);
+			(void)count(freezer, hash_of(frozen_key_of(item), rule, item), 1);
 }
 
 /* Returns how many rules share the keys of this criterion, in sum; 0 if no key can find the rule.
@@ -99,7 +99,7 @@ crowd(struct freezer *freezer, const struct rule *rule, enum rule_criterion crit
 			continue;
 		if (frozen_key_of(item) == -1)
 			return 0;
-		sum += count(freezer, hash_of(rule, item), 0);
+		sum += count(freezer, hash_of(frozen_key_of(item), rule, item), 0);
 	}
 	return sum;
 }
@@ -138,7 +138,6 @@ static void
 file_under(struct freezer *freezer, const struct rule *rule, int criterion, int further)
 {
 	const struct item *item;
-	size_t size;
 	int key;
 
 	if (criterion == -1)
@@ -148,14 +147,9 @@ file_under(struct freezer *freezer, const struct rule *rule, int criterion, int 
 		if (item->criterion != criterion)
 			continue;
 		key = frozen_key_of(item) + further;
-		if (key >= FROZEN_PREFIXES) {
-			file(freezer, rule, hash_of(rule, item));
-			continue;
-		}
-		frozen_bytes(rule, item, &size);
-		freezer->header.lengths[key][item->length / 32] |= 1U << item->length % 32;
-		file(freezer, rule,
-		    frozen_hash((enum frozen_key)key, item->length, rules_octets(item), size));
+		if (key < FROZEN_PREFIXES)
+			freezer->header.lengths[key][item->length / 32] |= 1U << item->length % 32;
+		file(freezer, rule, hash_of(key, rule, item));
 	}
 }
 
