@@ -487,11 +487,8 @@ ask(struct frozen *frozen, const struct question *question)
 static const struct rule *
 next_rule(struct acl *acl, const struct rule *rule, uint64_t *at)
 {
-	if (acl->frozen != NULL) {
-		rule = frozen_next(acl->frozen);
-		*at = frozen_at(acl->frozen);
-		return rule;
-	}
+	if (acl->frozen != NULL)
+		return frozen_next(acl->frozen, at);
 	*at = rule == NULL ? sizeof *acl : *at + rule->size;
 	return *at < acl->used ? rule_at(acl, (size_t)*at) : NULL;
 }

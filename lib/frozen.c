@@ -27,8 +27,8 @@ struct frozen {
 	struct frozen_header header;
 	struct stat opened;
 	bool broken;
-	uint64_t at, next; /* where the last rule is, and the first number after it */
-	uint64_t read_at;  /* what record holds */
+	uint64_t next;	  /* the first number after the last rule */
+	uint64_t read_at; /* what record holds */
 	size_t read_length;
 	void *large; /* a record that is larger, mapped */
 	size_t large_size;
@@ -319,7 +319,7 @@ frozen_by_user(struct frozen *frozen, const char *userid, size_t length)
 }
 
 const struct rule *
-frozen_next(struct frozen *frozen)
+frozen_next(struct frozen *frozen, uint64_t *at)
 {
 	uint32_t smallest = UINT32_MAX, number;
 	const struct rule *rule;
@@ -336,19 +336,13 @@ frozen_next(struct frozen *frozen)
 	}
 	if (frozen->run_count == 0)
 		return NULL;
-	frozen->at = sizeof frozen->header + (uint64_t)smallest * 8;
-	rule = frozen_rule(frozen, frozen->at);
+	*at = sizeof frozen->header + (uint64_t)smallest * 8;
+	rule = frozen_rule(frozen, *at);
 	if (rule == NULL)
 		frozen->broken = true;
 	else
 		frozen->next = smallest + (rule->size + UINT64_C(7)) / 8;
 	return rule;
-}
-
-uint64_t
-frozen_at(const struct frozen *frozen)
-{
-	return frozen->at;
 }
 
 /* Returns that many bytes of records, read now if need be; NULL if that fails. */

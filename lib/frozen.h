@@ -80,18 +80,18 @@ const struct frozen_header *frozen_header(const struct frozen *frozen);
 bool frozen_strings(struct frozen *frozen, char *strings, size_t size);
 
 /* A search: begin, give each key once, in any order, then take the rules that are filed under one
- * of them or under none, in the order of their lines. Names are as in a request. */
+ * of them or under none, in the order of their lines, and the offset of each. Names are as in a
+ * request. */
 void frozen_begin(struct frozen *frozen, bool maybe);
 void frozen_by_prefix(
     struct frozen *frozen, enum frozen_key key, const unsigned char *octets, unsigned length);
 void frozen_by_name(struct frozen *frozen, const char *name, size_t length, bool domain);
 void frozen_by_user(struct frozen *frozen, const char *userid, size_t length);
-const struct rule *frozen_next(struct frozen *frozen);
+const struct rule *frozen_next(struct frozen *frozen, uint64_t *at);
 
-/* The rule at that offset, which frozen_at() gave for the last one. NULL if it cannot be read.
+/* The rule at that offset, which frozen_next() gave for it. NULL if it cannot be read.
  * Valid until the next call. */
 const struct rule *frozen_rule(struct frozen *frozen, uint64_t at);
-uint64_t frozen_at(const struct frozen *frozen);
 
 /* True once something in the file was wrong, or if it has been changed since it was opened. */
 bool frozen_is_broken(struct frozen *frozen);

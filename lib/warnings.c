@@ -220,12 +220,13 @@ check_earlier(struct checker *checker, const struct rule *rule)
 	bool guards = frozen_header(checker->index)->internal & 1 << RULE_TO;
 	const struct rule *earlier;
 	unsigned decides = 0;
+	uint64_t at;
 	char warning[96];
 	struct text text = TEXT(warning);
 
 	ask_by(checker->index, rule);
 	while ((decides == 0 || (internal != 0 && guards)) &&
-	    (earlier = frozen_next(checker->index)) != NULL && earlier->line < rule->line) {
+	    (earlier = frozen_next(checker->index, &at)) != NULL && earlier->line < rule->line) {
 		if (decides == 0 && covers(checker, earlier, rule))
 			decides = earlier->line;
 		if (internal != 0 && !earlier->permit && earlier->internal & 1 << RULE_TO &&
