@@ -147,12 +147,6 @@ settle(struct race *race)
 	return -1;
 }
 
-static bool
-is_due(const struct race *race)
-{
-	return race->next < race->total && (race->live == 0 || net_now() >= race->next_start);
-}
-
 /* Waits until an attempt is decided or the next one is due. Returns 0, or -1 with errno. */
 static int
 wait_for_news(struct race *race)
@@ -183,7 +177,8 @@ run(struct race *race)
 	int fd;
 
 	while (!net_stopped()) {
-		if (is_due(race)) {
+		if (race->next < race->total &&
+		    (race->live == 0 || net_now() >= race->next_start)) {
 			start_next(race);
 			continue;
 		}

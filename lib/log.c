@@ -118,14 +118,6 @@ connect_syslogd(int type)
 	return failed || fcntl(fd, F_SETFL, O_NONBLOCK) == -1 ? net_give_up(fd) : fd;
 }
 
-static void
-leave_syslogd(void)
-{
-	if (syslogd != -1)
-		close(syslogd);
-	syslogd = -1;
-}
-
 /* Connects to syslogd as syslog(3) does, by datagrams or by a stream. Not in the sandbox: some
  * systems kill a process that tries. */
 static bool
@@ -347,8 +339,10 @@ send_to_syslogd(const struct text *line)
 		length = line->length + by_stream; /* a NUL ends each line there */
 		written = write_line(syslogd, line->bytes, length);
 		/* A partial line must not be continued by the next one. */
-		if (written != 0 && written != (ssize_t)length)
-			leave_syslogd();
+		if (written != 0 && written != (ssize_t)length) {
+			close(syslogd);
+			syslogd = -1;
+		}
 	}
 }
 

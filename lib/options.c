@@ -223,23 +223,19 @@ read_senders(const char *text, struct options *options)
 	return NULL;
 }
 
-static const char *
-read_family(int family, struct options *options)
-{
-	if (options->family != AF_UNSPEC && options->family != family)
-		return "-4 and -6 are mutually exclusive";
-	options->family = family;
-	return NULL;
-}
-
 /* Reads an option that takes no value; nothing is to be read of those that are only noted. */
 static const char *
 read_letter(int letter, struct options *options)
 {
+	int family = letter == '4' ? AF_INET : AF_INET6;
+
 	switch (letter) {
 	case '4':
 	case '6':
-		return read_family(letter == '4' ? AF_INET : AF_INET6, options);
+		if (options->family != AF_UNSPEC && options->family != family)
+			return "-4 and -6 are mutually exclusive";
+		options->family = family;
+		return NULL;
 	case 'h':
 		options->mode = MODE_HELP;
 		return NULL;
