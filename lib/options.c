@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -161,7 +160,8 @@ read_limits(char *text, struct limits *limits)
 static const char *
 read_proxy(const char *text, struct options *options)
 {
-	const char *start = text, *end, *port = NULL;
+	const char *start = text, *end = text + strlen(text), *port = NULL;
+	const char *colon = strchr(text, ':');
 	size_t length;
 
 	if (*text == '[') {
@@ -171,15 +171,11 @@ read_proxy(const char *text, struct options *options)
 			return wrong("-c needs proxy[:port]: %s", text);
 		port = end[1] == ':' ? end + 2 : NULL;
 	} else if (*text == '/') {
-		end = text + strlen(text);
-		if (end - text >= (ptrdiff_t)sizeof((struct sockaddr_un *)NULL)->sun_path)
+		if (strlen(text) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
 			return wrong("-c has a path that is too long: %s", text);
-	} else {
-		end = strchr(text, ':');
-		if (end != NULL && strchr(end + 1, ':') == NULL)
-			port = end + 1;
-		else
-			end = text + strlen(text);
+	} else if (colon != NULL && strchr(colon + 1, ':') == NULL) {
+		end = colon;
+		port = colon + 1;
 	}
 	length = (size_t)(end - start);
 	if (length == 0 || length >= sizeof options->proxy_host)
