@@ -39,14 +39,10 @@ struct client {
 static const char *
 resolve_problem(enum reason reason)
 {
-	switch (reason) {
-	case REASON_RESOLVE_FAILED:
+	if (reason == REASON_RESOLVE_FAILED)
 		return "no address found";
-	case REASON_RESOLVE_TIMEOUT:
-		return "looking it up took too long";
-	default:
-		return "looking it up failed";
-	}
+	return reason == REASON_RESOLVE_TIMEOUT ? "looking it up took too long"
+						: "looking it up failed";
 }
 
 /* Sets the USERID: -u, else the login name of the real uid, else none. */
