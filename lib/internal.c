@@ -142,15 +142,6 @@ internal_covers(const struct prefix *prefix)
 	return false;
 }
 
-static int
-is_internal4(const unsigned char *octets)
-{
-	struct prefix prefix = { .length = 32 };
-
-	address_set(&prefix.address, AF_INET, octets);
-	return internal_covers(&prefix) ? 1 : is_own(&prefix.address);
-}
-
 int
 internal_has(const struct address *address)
 {
@@ -165,18 +156,18 @@ internal_has(const struct address *address)
 		{ { { AF_INET6, { 0x00, 0x64, 0xff, 0x9b }, 0 }, 96 }, 12 },
 		{ { { AF_INET6, { 0x20, 0x02 }, 0 }, 16 }, 2 },
 	};
-	const struct prefix whole = { *address, 128 };
+	const struct prefix whole = { *address, address->family == AF_INET ? 32 : 128 };
+	struct address hidden;
 	size_t i;
 	int answer;
 
-	if (address->family == AF_INET)
-		return is_internal4(address->octets);
 	if (internal_covers(&whole))
 		return 1;
 	for (i = 0; i < sizeof hiding / sizeof *hiding; i++) {
 		if (!address_in_prefix(address, &hiding[i].range))
 			continue;
-		answer = is_internal4(address->octets + hiding[i].offset);
+		address_set(&hidden, AF_INET, address->octets + hiding[i].offset);
+		answer = internal_has(&hidden);
 		if (answer != 0)
 			return answer;
 	}
