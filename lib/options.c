@@ -219,7 +219,8 @@ read_senders(const char *text, struct options *options)
 	return NULL;
 }
 
-/* Reads an option that takes no value; nothing is to be read of those that are only noted. */
+/* Reads an option that takes no value. Of -B, -F, -n, -q and -v, options_read() only wants to know
+ * whether they were given. */
 static const char *
 read_letter(int letter, struct options *options)
 {
