@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "acl.h"
@@ -235,17 +234,6 @@ load_builtin(const struct acl_memory *memory, acl_complain complain)
 	return read_text(&lines, memory, "built-in", complain);
 }
 
-/* True if the file has not changed since *before. */
-static bool
-is_same(int fd, const struct stat *before)
-{
-	struct stat now;
-
-	return fstat(fd, &now) == 0 && now.st_size == before->st_size &&
-	    now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
-	    now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
-}
-
 struct acl *
 acl_load(
     const char *path, const struct acl_memory *memory, struct stat *text, acl_complain complain)
@@ -266,7 +254,7 @@ acl_load(
 	if (frozen_begins(memory->bytes, lines.end))
 		return load_frozen(&lines, path, complain);
 	acl = read_text(&lines, memory, path, complain);
-	if (acl != NULL && text != NULL && S_ISREG(text->st_mode) && !is_same(fd, text)) {
+	if (acl != NULL && text != NULL && S_ISREG(text->st_mode) && !lines_unchanged(fd, text)) {
 		complain("%s: was changed while it was read", path);
 		acl_free(acl);
 		acl = NULL;
@@ -320,13 +308,9 @@ match_internal(int internal, bool permit)
 static bool
 in_prefix(const struct item *item, const struct address *address)
 {
-	struct prefix prefix = { .length = item->length };
+	struct prefix prefix;
 
-	prefix.address.family = item->kind == ITEM_PREFIX4 ? AF_INET : AF_INET6;
-	if (address->family != prefix.address.family)
-		return false;
-	memcpy(prefix.address.octets, rules_octets(item), item->kind == ITEM_PREFIX4 ? 4 : 16);
-	return address_in_prefix(address, &prefix);
+	return rules_prefix(item, &prefix) && address_in_prefix(address, &prefix);
 }
 
 static enum match
@@ -367,21 +351,6 @@ prefix_may_match(const struct item *item, const struct acl_request *request)
 	return rules_is_unspecified(item) ? NO : MAYBE;
 }
 
-/* The program sets no locale, so strncasecmp(3) knows ASCII case only. */
-static bool
-name_matches(const struct rule *rule, const struct item *item, const struct question *question)
-{
-	size_t length = question->name_length, wanted = item->length;
-	const char *tail;
-
-	if (length < wanted)
-		return false;
-	tail = question->request->name + length - wanted;
-	if (length > wanted && (item->kind != ITEM_DOMAIN || tail[-1] != '.'))
-		return false;
-	return strncasecmp(tail, rules_name(rule, item), wanted) == 0;
-}
-
 static enum match
 match_destination(const struct rule *rule, const struct item *item, const struct question *question)
 {
@@ -396,7 +365,10 @@ match_destination(const struct rule *rule, const struct item *item, const struct
 		    : match_internal(question->internal[RULE_TO], rule->permit);
 	case ITEM_NAME:
 	case ITEM_DOMAIN:
-		return request->name != NULL && name_matches(rule, item, question) ? YES : NO;
+		return request->name != NULL &&
+			rules_name_matches(rule, item, request->name, question->name_length)
+		    ? YES
+		    : NO;
 	default:
 		if (request->address == NULL)
 			return prefix_may_match(item, request);

@@ -146,13 +146,8 @@ frozen_strings(struct frozen *frozen, char *strings, size_t size)
 bool
 frozen_is_broken(struct frozen *frozen)
 {
-	struct stat now;
-
 	if (!frozen->broken && frozen->fd != -1)
-		frozen->broken = fstat(frozen->fd, &now) == -1 ||
-		    now.st_size != frozen->opened.st_size ||
-		    now.st_mtim.tv_sec != frozen->opened.st_mtim.tv_sec ||
-		    now.st_mtim.tv_nsec != frozen->opened.st_mtim.tv_nsec;
+		frozen->broken = !lines_unchanged(frozen->fd, &frozen->opened);
 	return frozen->broken;
 }
 

@@ -1,5 +1,6 @@
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -96,4 +97,14 @@ lines_next(struct lines *lines, char **line, size_t *length)
 	*length = (size_t)(newline - *line);
 	lines->start += *length + 1;
 	return 0;
+}
+
+bool
+lines_unchanged(int fd, const struct stat *before)
+{
+	struct stat now;
+
+	return fstat(fd, &now) == 0 && now.st_size == before->st_size &&
+	    now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+	    now.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
 }

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct stat;
+
 struct lines {
 	int fd;	     /* not closed here; -1: nothing more is to come */
 	char *bytes; /* the caller's buffer, until a line does not fit into it, */
@@ -28,6 +30,9 @@ int lines_read(struct lines *lines);
 int lines_next(struct lines *lines, char **line, size_t *length);
 
 void lines_free(struct lines *lines);
+
+/* True if the file has the size and time of modification that it had before. */
+bool lines_unchanged(int fd, const struct stat *before);
 
 /* Zeroed memory from the system, of which munmap(2) leaves nothing in the heap; NULL with errno. */
 void *lines_map(size_t size);

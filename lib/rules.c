@@ -617,10 +617,38 @@ rules_name(const struct rule *rule, const struct item *item)
 	return rules_text(rule) + item->is.name;
 }
 
+/* The program sets no locale, so strncasecmp(3) knows ASCII case only. */
+bool
+rules_name_matches(
+    const struct rule *rule, const struct item *item, const char *name, size_t length)
+{
+	const char *tail;
+
+	if (length < item->length)
+		return false;
+	tail = name + length - item->length;
+	if (tail > name && (item->kind != ITEM_DOMAIN || tail[-1] != '.'))
+		return false;
+	return strncasecmp(tail, rules_name(rule, item), item->length) == 0;
+}
+
 const unsigned char *
 rules_octets(const struct item *item)
 {
 	return item->kind == ITEM_PREFIX4 ? item->is.four : (const unsigned char *)(item + 1);
+}
+
+bool
+rules_prefix(const struct item *item, struct prefix *prefix)
+{
+	bool four = item->kind == ITEM_PREFIX4;
+
+	if (!four && item->kind != ITEM_PREFIX6)
+		return false;
+	prefix->address.family = four ? AF_INET : AF_INET6;
+	memcpy(prefix->address.octets, rules_octets(item), four ? 4 : 16);
+	prefix->length = item->length;
+	return true;
 }
 
 bool

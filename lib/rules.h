@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct address;
+struct prefix;
 
 enum rule_ident { RULE_IDENT_DEFAULT, RULE_IDENT_OFF, RULE_IDENT_ASK, RULE_IDENT_REQUIRE };
 
@@ -84,8 +84,15 @@ const struct item *rules_next(const struct rule *rule, const struct item *item);
 const char *rules_text(const struct rule *rule);
 const char *rules_name(const struct rule *rule, const struct item *item);
 
+/* True if the item, a name or domain of the rule, matches a name of that length, without case. */
+bool rules_name_matches(
+    const struct rule *rule, const struct item *item, const char *name, size_t length);
+
 /* The octets of a prefix item: 4 or 16. */
 const unsigned char *rules_octets(const struct item *item);
+
+/* Sets *prefix to the item's. Returns false if the item is no prefix. */
+bool rules_prefix(const struct item *item, struct prefix *prefix);
 
 /* True for a destination of exactly 0.0.0.0 or ::, not for a prefix that it lies in. */
 bool rules_is_unspecified(const struct item *item);

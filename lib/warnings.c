@@ -20,41 +20,13 @@ struct checker {
 
 /* ---- whether one rule matches all that another matches ---- */
 
-/* Returns false if the item is no prefix. */
-static bool
-get_prefix(const struct item *item, struct prefix *prefix)
-{
-	bool four = item->kind == ITEM_PREFIX4;
-
-	if (!four && item->kind != ITEM_PREFIX6)
-		return false;
-	address_set(&prefix->address, four ? AF_INET : AF_INET6, rules_octets(item));
-	prefix->length = item->length;
-	return true;
-}
-
 static bool
 prefix_covers(const struct prefix *wide, const struct item *item)
 {
 	struct prefix narrow;
 
-	return get_prefix(item, &narrow) && wide->length <= narrow.length &&
+	return rules_prefix(item, &narrow) && wide->length <= narrow.length &&
 	    address_in_prefix(&narrow.address, wide);
-}
-
-static bool
-name_covers(
-    const struct rule *a, const struct item *wide, const struct rule *b, const struct item *narrow)
-{
-	const char *tail;
-
-	if (narrow->length < wide->length ||
-	    (wide->kind == ITEM_NAME && narrow->kind == ITEM_DOMAIN))
-		return false;
-	tail = rules_name(b, narrow) + narrow->length - wide->length;
-	if (narrow->length > wide->length && (wide->kind == ITEM_NAME || tail[-1] != '.'))
-		return false;
-	return strncasecmp(rules_name(a, wide), tail, wide->length) == 0;
 }
 
 static bool
@@ -69,8 +41,8 @@ item_covers(
 	case ITEM_LOCAL:
 		return narrow->kind == ITEM_LOCAL;
 	case ITEM_INTERNAL:
-		return get_prefix(narrow, &prefix) ? internal_covers(&prefix)
-						   : narrow->kind == ITEM_INTERNAL;
+		return rules_prefix(narrow, &prefix) ? internal_covers(&prefix)
+						     : narrow->kind == ITEM_INTERNAL;
 	case ITEM_PORTS:
 		return wide->is.ports.low <= narrow->is.ports.low &&
 		    wide->is.ports.high >= narrow->is.ports.high;
@@ -79,10 +51,10 @@ item_covers(
 		    memcmp(rules_name(a, wide), rules_name(b, narrow), wide->length) == 0;
 	case ITEM_NAME:
 	case ITEM_DOMAIN:
-		return (narrow->kind == ITEM_NAME || narrow->kind == ITEM_DOMAIN) &&
-		    name_covers(a, wide, b, narrow);
+		return (narrow->kind == ITEM_NAME || narrow->kind == wide->kind) &&
+		    rules_name_matches(a, wide, rules_name(b, narrow), narrow->length);
 	default:
-		return get_prefix(wide, &prefix) && prefix_covers(&prefix, narrow);
+		return rules_prefix(wide, &prefix) && prefix_covers(&prefix, narrow);
 	}
 }
 
@@ -133,7 +105,7 @@ decides_unspecified(const struct rule *rule)
 	for (; item != NULL && item->criterion == RULE_TO; item = rules_next(rule, item)) {
 		if (!rule->permit && (item->kind == ITEM_ANY || item->kind == ITEM_INTERNAL))
 			return true;
-		if ((!rule->permit || rules_is_unspecified(item)) && get_prefix(item, &prefix) &&
+		if ((!rule->permit || rules_is_unspecified(item)) && rules_prefix(item, &prefix) &&
 		    address_in_prefix(&unspecified, &prefix))
 			return true;
 	}
