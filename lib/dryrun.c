@@ -94,16 +94,17 @@ print_candidate(const struct candidates_list *list, const struct candidates *can
 }
 
 static int
-print_refusal(const struct socks4_request *request, const char *reason)
+print_refusal(
+    const struct candidates *candidates, const struct socks4_request *request, const char *reason)
 {
+	const char *name = candidates->named ? candidates->name : request->name;
 	char bytes[REST_MOST], text[ADDRESS_TEXT];
 	struct address asked;
 	struct text line = TEXT(bytes);
 
 	address_set(&asked, AF_INET, request->dstip);
-	text_put(&line, "deny %s %u: %s\n",
-	    request->name != NULL ? request->name : address_print(&asked, text), request->port,
-	    reason);
+	text_put(&line, "deny %s %u: %s\n", name != NULL ? name : address_print(&asked, text),
+	    request->port, reason);
 	return net_write(STDOUT_FILENO, bytes, line.length, NET_FOREVER);
 }
 
@@ -125,7 +126,7 @@ answer(const struct candidates_list *list, const struct options *options, struct
 		return log_failure(
 		    2, "the frozen list is damaged, or was changed while it was asked");
 	if (reason != REASON_NONE && reason != REASON_DENIED)
-		written = print_refusal(request, reason_word(reason));
+		written = print_refusal(&candidates, request, reason_word(reason));
 	else
 		do
 			written =
@@ -159,9 +160,9 @@ answer_line(
 	char *words[OPERANDS + 1];
 	struct question question;
 	const char *problem = "a question is command, user, source, destination and port";
-	int count = *line != '#' ? split(line, words) : 0;
+	int count = split(line, words);
 
-	if (count == 0)
+	if (count == 0 || *words[0] == '#')
 		return 0;
 	if (count == OPERANDS)
 		problem = read_question(words, &question);

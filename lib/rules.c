@@ -111,7 +111,8 @@ wrong_prefix(struct parser *parser, const char *element, const char *message)
 		digits++;
 	text_put_bytes(&text, element, (size_t)(slash - element) + 1);
 	text_put(&text, "%s", digits);
-	if (address_parse_prefix(instead, &prefix) != NULL)
+	message = address_parse_prefix(instead, &prefix);
+	if (message != NULL)
 		return message;
 	put_piece(parser, element, (size_t)(slash - element) + 1);
 	return suggest(parser, "has a netmask in place of a length", digits);
@@ -322,16 +323,23 @@ port_item(struct parser *parser, char *element, size_t length)
 
 /* ---- words ---- */
 
-/* Shows how to write a list that has a blank after a comma. */
+/* Shows how to write a list that has a blank after a comma, if it is not too long. */
 static const char *
 torn(struct parser *parser, const char *list)
 {
+	size_t *pieces = &parser->problem->pieces;
 	const char *next = next_word(parser);
 
 	if (next == NULL)
 		return "has an empty element";
 	put_piece(parser, list, strcspn(list, " "));
-	return suggest(parser, "has a blank after a comma", next);
+	do
+		suggest(parser, NULL, next);
+	while (next[strlen(next) - 1] == ',' && *pieces < RULES_PIECES &&
+	    (next = next_word(parser)) != NULL);
+	if (next == NULL || next[strlen(next) - 1] == ',')
+		*pieces = 0;
+	return "has a blank after a comma";
 }
 
 static const char *

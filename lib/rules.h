@@ -53,6 +53,8 @@ struct rule {
 /* The largest record, in bytes, that a line of that length can make: "::," is the densest item. */
 #define RULES_ROOM(length) ((size_t)(length)*9 + 64)
 
+enum { RULES_PIECES = 8, RULES_SENTENCE = 512 };
+
 /* What is wrong with a line. The strings are parts of the line, or static: valid while the line is.
  */
 struct rules_problem {
@@ -61,12 +63,10 @@ struct rules_problem {
 	struct {
 		const char *text;
 		size_t length;
-	} instead[4]; /* what to write, if the intent is plain */
+	} instead[RULES_PIECES]; /* what to write, if the intent is plain */
 	size_t pieces;
 	char digits[3];
 };
-
-enum { RULES_SENTENCE = 512 };
 
 /* Writes the message to text, RULES_SENTENCE bytes with the NUL, in printable ASCII. */
 void rules_explain(const struct rules_problem *problem, char *text);

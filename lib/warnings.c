@@ -226,7 +226,7 @@ check_words(struct checker *checker, const struct rule *rule)
 		name = frozen_bytes(rule, item, &length);
 		for (i = 0; item->kind == ITEM_NAME && i < sizeof everything / sizeof *everything;
 		     i++)
-			if (strlen(everything[i]) == length &&
+			if (strlen(everything[i]) == length && name[length] != '.' &&
 			    strncasecmp(name, everything[i], length) == 0)
 				checker->tell(rule->line,
 				    "a destination of that name is one host: write `to any` for "

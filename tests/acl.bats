@@ -415,6 +415,7 @@ two_addresses='
 		answers 1 bind alice 203.0.113.9 six.test 1 <<<"deny six.test 1: resolve-failed"
 		answers 1 connect alice 203.0.113.9 mapped.test 1 <<<"deny mapped.test 10.0.0.9 1 by acl:1: deny to internal"
 		answers 1 connect alice 203.0.113.9 missing.test 1 <<<"deny missing.test 1: resolve-failed"
+		answers 1 connect alice 203.0.113.9 Missing.test. 1 <<<"deny Missing.test 1: resolve-failed"
 	'
 }
 
@@ -513,6 +514,10 @@ two_addresses='
 		permit frm any|frm is not a known word
 		permit from any 80|80 is not a known word
 		permit from any, ::1|any, has a blank after a comma: write any,::1
+		permit from any port 80, 443, 22|80, has a blank after a comma: write 80,443,22
+		permit from any port 1, 2, 3, 4, 5, 6, 7, 8|1, has a blank after a comma: write 1,2,3,4,5,6,7,8
+		permit from any port 1, 2, 3, 4, 5, 6, 7, 8, 9|1, has a blank after a comma
+		permit from any port 1, 2,|1, has a blank after a comma
 		permit from any ,::1|,::1 has a blank before a comma: lists are written without blanks
 		permit from any FROM any|FROM is not a known word: write from
 		permit from any from local|from is given twice
@@ -554,7 +559,7 @@ two_addresses='
 		deny to 2001:db8::g|2001:db8::g is not an address
 		deny to example.org/24|example.org/24 is not an address
 		deny to 10.0.0.1:80|10.0.0.1:80 has a port in it: write 10.0.0.1 port 80
-		permit from 10.1.2.3/255.0.0.0|10.1.2.3/255.0.0.0 has no valid prefix length
+		permit from 10.1.2.3/255.0.0.0|10.1.2.3/255.0.0.0 has host bits set after the prefix length
 		deny to example.org/255.0.0.0|example.org/255.0.0.0 is not an address
 		deny to :443|:443 is not an address
 		deny to 10.0.0.1:|10.0.0.1: is not an address

@@ -144,6 +144,7 @@ warns() {
 		deny user 'bob' # the quotes are part of the user's name: leave them out
 		deny user anyone
 		deny to all # a destination of that name is one host: write `to any` for all
+		deny to all.
 		deny to Everything # a destination of that name is one host: write `to any` for all
 		deny to external # a destination of that name is one host: write `to any` for all
 		deny to world # a destination of that name is one host: write `to any` for all
@@ -187,7 +188,7 @@ warns() {
 	run --separate-stderr -2 "$BIN" -t -a acl - <<-'END'
 		connect alice 192.0.2.7 8.8.8.8 80
 		# a comment
-
+		 # another
 		connect '' 192.0.2.7 8.8.8.8 80
 		connect alice 192.0.2.7 8.8.8.8
 		listen alice 192.0.2.7 8.8.8.8 80
