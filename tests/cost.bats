@@ -12,6 +12,7 @@ NOSANDBOX=${NOSANDBOX:-${TESTS%/*}/build/nosandbox/socks4-stdio}
 setup() {
 	require "$STATIC" "$NOSANDBOX"
 	LIST=$SCRATCH/list
+	export STATIC DEFAULT NOSANDBOX
 	list 10
 }
 
@@ -52,32 +53,24 @@ calls() {
 
 @test "system calls of a session, and no read a byte" {
 	require strace
-	counted() {
-		local build
-		start logd "$TOOLS/logd" "$SCRATCH/log"
-		port_of logd
-		for build in static default; do
-			if [ $build = static ]; then
-				calls "$STATIC" "$SCRATCH/trace"
-			else
-				calls "$DEFAULT" "$SCRATCH/trace"
-			fi
-			within $build-calls-reply "$(sed '/^sendto(1, "\\0Z/q' "$SCRATCH/trace" | wc -l)"
-			within $build-calls "$(wc -l <"$SCRATCH/trace")"
-			# the list in two reads, the request in one
-			[ "$(sed '/^sendto(1, "\\0Z/q' "$SCRATCH/trace" | grep -c '^recvfrom(0, ')" -eq 1 ]
-			[ "$(grep -c '^read(.*"deny connect' "$SCRATCH/trace")" -eq 1 ]
-			[ "$(grep -A 9 '^open.*/list"' "$SCRATCH/trace" | grep -c '^read(')" -eq 2 ]
-		done
-		[ "$(grep -c 'close .* up=1 down=1 .* reason=eof$' "$SCRATCH/log")" -eq 2 ]
-	}
-	{
-		printf '. %q\nset -eE\ntrap %q ERR\n' "$TESTS/helper.bash" "echo failed: \$BASH_COMMAND >&2"
-		declare -p LIST STATIC DEFAULT
-		declare -f within session calls counted
-		echo counted
-	} >"$SCRATCH/inside"
-	lab bash "$SCRATCH/inside"
+	in_lab || return "$status"
+	local build
+	start logd "$TOOLS/logd" "$SCRATCH/log"
+	port_of logd
+	for build in static default; do
+		if [ $build = static ]; then
+			calls "$STATIC" "$SCRATCH/trace"
+		else
+			calls "$DEFAULT" "$SCRATCH/trace"
+		fi
+		within $build-calls-reply "$(sed '/^sendto(1, "\\0Z/q' "$SCRATCH/trace" | wc -l)"
+		within $build-calls "$(wc -l <"$SCRATCH/trace")"
+		# the list in two reads, the request in one
+		[ "$(sed '/^sendto(1, "\\0Z/q' "$SCRATCH/trace" | grep -c '^recvfrom(0, ')" -eq 1 ]
+		[ "$(grep -c '^read(.*"deny connect' "$SCRATCH/trace")" -eq 1 ]
+		[ "$(grep -A 9 '^open.*/list"' "$SCRATCH/trace" | grep -c '^read(')" -eq 2 ]
+	done
+	[ "$(grep -c 'close .* up=1 down=1 .* reason=eof$' "$SCRATCH/log")" -eq 2 ]
 }
 
 # instructions MIB: that a session takes, of the program itself

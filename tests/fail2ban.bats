@@ -80,26 +80,24 @@ probing() {
 }
 
 @test "the filter finds those who probe, and no one else, in the lines of syslog" {
-	syslogged() {
-		files_up
-		rsyslog_up
-		refusals
-		wait_for all_refused /var/log/socks4-stdio.log
-		cat /var/log/socks4-stdio.log
-		diff <(probing) <(whom /var/log/socks4-stdio.log)
-		# The old format of the time; and from standard error, under a supervisor.
-		sed -E 's/^[0-9]+-[0-9]+-[0-9]+T([0-9:]{8})[^ ]*/Nov  3 \1/' /var/log/socks4-stdio.log >"$SCRATCH/old"
-		diff <(probing) <(whom "$SCRATCH/old")
-		sed -E 's/^(.{15}) [^ ]+ [^ ]+: /\1 /' "$SCRATCH/old" >"$SCRATCH/plain"
-		grep -q '^Nov  3 [0-9:]* refuse' "$SCRATCH/plain"
-		diff <(probing) <(whom "$SCRATCH/plain")
-		# Another program's line with the same words.
-		logger -t other 'refuse src=192.0.2.3:1 code=91 reason=denied'
-		logger -t other 'socks4-stdio[1]: refuse src=192.0.2.3:1 code=91 reason=denied'
-		wait_for grep -q other.*192.0.2.3.*denied /var/log/syslog
-		[ -z "$(whom /var/log/syslog)" ]
-	}
-	in_lab ask refusals gateway_up files_up all_refused whom probing syslogged
+	in_lab || return "$status"
+	files_up
+	rsyslog_up
+	refusals
+	wait_for all_refused /var/log/socks4-stdio.log
+	cat /var/log/socks4-stdio.log
+	diff <(probing) <(whom /var/log/socks4-stdio.log)
+	# The old format of the time; and from standard error, under a supervisor.
+	sed -E 's/^[0-9]+-[0-9]+-[0-9]+T([0-9:]{8})[^ ]*/Nov  3 \1/' /var/log/socks4-stdio.log >"$SCRATCH/old"
+	diff <(probing) <(whom "$SCRATCH/old")
+	sed -E 's/^(.{15}) [^ ]+ [^ ]+: /\1 /' "$SCRATCH/old" >"$SCRATCH/plain"
+	grep -q '^Nov  3 [0-9:]* refuse' "$SCRATCH/plain"
+	diff <(probing) <(whom "$SCRATCH/plain")
+	# Another program's line with the same words.
+	logger -t other 'refuse src=192.0.2.3:1 code=91 reason=denied'
+	logger -t other 'socks4-stdio[1]: refuse src=192.0.2.3:1 code=91 reason=denied'
+	wait_for grep -q other.*192.0.2.3.*denied /var/log/syslog
+	[ -z "$(whom /var/log/syslog)" ]
 }
 
 in_journal() {
@@ -113,17 +111,15 @@ other_in_journal() {
 
 @test "the filter finds them in the journal, and in what journalctl prints" {
 	/usr/bin/python3 -c 'import systemd.journal' || require python3-systemd
-	journalled() {
-		cp "$EXAMPLES/fail2ban/filter.d/socks4-stdio.conf" /etc/fail2ban/filter.d/
-		sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf
-		refusals
-		wait_for in_journal
-		logger -t other 'refuse src=192.0.2.3:1 code=91 reason=denied'
-		wait_for other_in_journal
-		diff <(probing) <(whom "$SCRATCH/journal")
-		diff <(probing) <(whom systemd-journal)
-	}
-	in_boot ask refusals gateway_up all_refused in_journal other_in_journal whom probing journalled
+	in_boot || return "$status"
+	cp "$EXAMPLES/fail2ban/filter.d/socks4-stdio.conf" /etc/fail2ban/filter.d/
+	sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf
+	refusals
+	wait_for in_journal
+	logger -t other 'refuse src=192.0.2.3:1 code=91 reason=denied'
+	wait_for other_in_journal
+	diff <(probing) <(whom "$SCRATCH/journal")
+	diff <(probing) <(whom systemd-journal)
 }
 
 # knock N ADDRESS BYTES: N refused requests from there
@@ -135,43 +131,41 @@ knock() {
 }
 
 @test "a real fail2ban bans who goes on, and neither this host nor a balancer" {
-	banned_by_jail() {
-		local denied='\x04\x01\0\x19\xcb\0\x71\x50x src=192.0.2.1:5\0' n
-		files_up
-		cp "$EXAMPLES/socks4-stdio.acl" /etc/
-		mount -t tmpfs tmpfs /var/lib/fail2ban
-		rm -f /etc/fail2ban/jail.d/defaults-debian.conf
-		# 198.51.100.7 is a balancer.
-		sed -i 's/^ignoreip.*/& 198.51.100.7/' /etc/fail2ban/jail.d/socks4-stdio.conf
-		printf '[DEFAULT]\nbanaction = note\n' >/etc/fail2ban/jail.local
-		printf '[Definition]\nactionban = echo <ip> >>%s\nactionunban =\n' "$SCRATCH/banned" >/etc/fail2ban/action.d/note.conf
-		on client ip address add 10.1.0.3/24 dev gateway
-		on client ip address add 10.1.0.4/24 dev gateway
-		rsyslog_up
-		touch "$SCRATCH/banned"
-		# As in the README: fail2ban wants the file to be there.
-		logger -t socks4-stdio 'the log begins'
-		wait_for test -e /var/log/socks4-stdio.log
-		fail2ban-client -t 2>"$SCRATCH/fail2ban"
-		fail2ban-client start 2>>"$SCRATCH/fail2ban"
-		"$TOOLS/serve" -a 0.0.0.0 1080 /usr/local/sbin/socks4-stdio -P 198.51.100.7 -a /etc/socks4-stdio.acl >/dev/null &
-		wait_for listening gateway '*:1080'
-		# Denied by line 2 of the list, and what the balancer is refused for.
-		knock 19 10.1.0.3 "$denied"
-		knock 25 198.51.100.7 '\x04'
-		for ((n = 0; n < 25; n++)); do
-			"$TOOLS/peer" connect 127.0.0.1:1080 send '\x04\x09' shutdown discard >/dev/null
-		done
-		knock 20 10.1.0.2 "$denied"
-		wait_for grep -qx 10.1.0.2 "$SCRATCH/banned"
-		[ "$(cat "$SCRATCH/banned")" = 10.1.0.2 ]
-		# A client behind the balancer is banned by itself, for what that is worth there.
-		knock 20 198.51.100.7 "PROXY TCP4 10.1.0.4 198.51.100.1 5 1080\r\n$denied"
-		wait_for grep -qx 10.1.0.4 "$SCRATCH/banned"
-		knock 1 10.1.0.3 "$denied"
-		wait_for grep -qx 10.1.0.3 "$SCRATCH/banned"
-		[ "$(wc -l <"$SCRATCH/banned")" = 3 ]
-		fail2ban-client stop
-	}
-	in_lab files_up knock banned_by_jail
+	in_lab || return "$status"
+	local denied='\x04\x01\0\x19\xcb\0\x71\x50x src=192.0.2.1:5\0' n
+	files_up
+	cp "$EXAMPLES/socks4-stdio.acl" /etc/
+	mount -t tmpfs tmpfs /var/lib/fail2ban
+	rm -f /etc/fail2ban/jail.d/defaults-debian.conf
+	# 198.51.100.7 is a balancer.
+	sed -i 's/^ignoreip.*/& 198.51.100.7/' /etc/fail2ban/jail.d/socks4-stdio.conf
+	printf '[DEFAULT]\nbanaction = note\n' >/etc/fail2ban/jail.local
+	printf '[Definition]\nactionban = echo <ip> >>%s\nactionunban =\n' "$SCRATCH/banned" >/etc/fail2ban/action.d/note.conf
+	on client ip address add 10.1.0.3/24 dev gateway
+	on client ip address add 10.1.0.4/24 dev gateway
+	rsyslog_up
+	touch "$SCRATCH/banned"
+	# As in the README: fail2ban wants the file to be there.
+	logger -t socks4-stdio 'the log begins'
+	wait_for test -e /var/log/socks4-stdio.log
+	fail2ban-client -t 2>"$SCRATCH/fail2ban"
+	fail2ban-client start 2>>"$SCRATCH/fail2ban"
+	"$TOOLS/serve" -a 0.0.0.0 1080 /usr/local/sbin/socks4-stdio -P 198.51.100.7 -a /etc/socks4-stdio.acl >/dev/null &
+	wait_for listening gateway '*:1080'
+	# Denied by line 2 of the list, and what the balancer is refused for.
+	knock 19 10.1.0.3 "$denied"
+	knock 25 198.51.100.7 '\x04'
+	for ((n = 0; n < 25; n++)); do
+		"$TOOLS/peer" connect 127.0.0.1:1080 send '\x04\x09' shutdown discard >/dev/null
+	done
+	knock 20 10.1.0.2 "$denied"
+	wait_for grep -qx 10.1.0.2 "$SCRATCH/banned"
+	[ "$(cat "$SCRATCH/banned")" = 10.1.0.2 ]
+	# A client behind the balancer is banned by itself, for what that is worth there.
+	knock 20 198.51.100.7 "PROXY TCP4 10.1.0.4 198.51.100.1 5 1080\r\n$denied"
+	wait_for grep -qx 10.1.0.4 "$SCRATCH/banned"
+	knock 1 10.1.0.3 "$denied"
+	wait_for grep -qx 10.1.0.3 "$SCRATCH/banned"
+	[ "$(wc -l <"$SCRATCH/banned")" = 3 ]
+	fail2ban-client stop
 }

@@ -91,17 +91,6 @@ sweep() {
 	[ "$(grep -rl INJECTED "$SCRATCH/traces" | wc -l)" -ge "$(($(wc -l <"$SCRATCH/sessions") * 3 / 4))" ]
 }
 
-# in_lab FUNCTION: on a machine of its own
-in_lab() {
-	{
-		printf '. %q\nset -eE\ntrap %q ERR\n' "$TESTS/helper.bash" "echo failed: \$BASH_COMMAND >&2"
-		declare -p LIST SERVER
-		declare -f calls errors_of excuses sweep traced "$1"
-		echo "$1"
-	} >"$SCRATCH/inside"
-	lab bash "$SCRATCH/inside"
-}
-
 need_tracer() {
 	[ -n "${FAULTS-}" ] || require strace
 }
@@ -118,13 +107,11 @@ need_tracer() {
 
 @test "CONNECT by name, with an identity to be asked for" {
 	need_tracer
-	named() {
-		start dnsd "$TOOLS/dnsd" 'trial.test A 127.0.0.1' 'trial.test AAAA ::1'
-		port_of dnsd
-		sweep name "${SERVER[@]}" -i
-		stop dnsd
-	}
-	in_lab named
+	in_lab || return "$status"
+	start dnsd "$TOOLS/dnsd" 'trial.test A 127.0.0.1' 'trial.test AAAA ::1'
+	port_of dnsd
+	sweep name "${SERVER[@]}" -i
+	stop dnsd
 	grep -q 'granted, eof$' "$SCRATCH/verdicts"
 	grep -q 'refused resolve-failed$' "$SCRATCH/verdicts"
 }
@@ -170,13 +157,11 @@ need_tracer() {
 
 @test "a log that goes to syslog" {
 	need_tracer
-	logged() {
-		start logd "$TOOLS/logd" "$SCRATCH/log"
-		port_of logd
-		CALLS='socket|connect|send(to)?|write|poll|close|fcntl|open(at)?' sweep silent "$BIN" -l syslog -a "$LIST"
-		stop logd
-	}
-	in_lab logged
+	in_lab || return "$status"
+	start logd "$TOOLS/logd" "$SCRATCH/log"
+	port_of logd
+	CALLS='socket|connect|send(to)?|write|poll|close|fcntl|open(at)?' sweep silent "$BIN" -l syslog -a "$LIST"
+	stop logd
 	grep -q 'granted, unsaid$' "$SCRATCH/verdicts"
 }
 

@@ -54,63 +54,55 @@ served() {
 }
 
 @test "sessions are spread over the gateways, which see the client's own address" {
-	spread() {
-		gateways_up
-		# Held, so that the one with the least sessions is always another.
-		hold 6
-		[ "$(held)" = '6 90' ]
-		[ "$(served)" = 123 ]
-		release
-		[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
-		wait_for grep -Eqs 'refuse cmd=connect src=10.1.0.2:[0-9]+ .*code=91 reason=denied$' "$SCRATCH"/gateway?.log
-		# The list sees it too: 198.51.100.7 is not internal, the balancer may only make its check.
-		[ "$(refusal --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" = 91 ]
-		wait_for grep -Eqs 'refuse cmd=connect src=198.51.100.7:' "$SCRATCH"/gateway?.log
-		wait_for grep -Eqs 'open cmd=connect src=192.0.2.10:[0-9]+ .*dst=203.0.113.80:80' "$SCRATCH/gateway1.log"
-	}
-	in_lab gateways_up gateway_up served spread
+	in_lab || return "$status"
+	gateways_up
+	# Held, so that the one with the least sessions is always another.
+	hold 6
+	[ "$(held)" = '6 90' ]
+	[ "$(served)" = 123 ]
+	release
+	[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
+	wait_for grep -Eqs 'refuse cmd=connect src=10.1.0.2:[0-9]+ .*code=91 reason=denied$' "$SCRATCH"/gateway?.log
+	# The list sees it too: 198.51.100.7 is not internal, the balancer may only make its check.
+	[ "$(refusal --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" = 91 ]
+	wait_for grep -Eqs 'refuse cmd=connect src=198.51.100.7:' "$SCRATCH"/gateway?.log
+	wait_for grep -Eqs 'open cmd=connect src=192.0.2.10:[0-9]+ .*dst=203.0.113.80:80' "$SCRATCH/gateway1.log"
 }
 
 @test "a gateway dies: new sessions carry on, and it is taken back" {
-	killed() {
-		gateways_up
-		kill "$GATEWAY2"
-		wait "$GATEWAY2" || :
-		local n
-		for n in 1 2 3 4 5 6; do
-			[ "$(fetch)" = hello ]
-		done
-		[ "$(served)" = 13 ]
-		wait_for log_has 'Server gateways/gateway2 is DOWN'
-		for n in 1 2 3 4 5 6; do
-			[ "$(fetch)" = hello ]
-		done
-		gateway_up 2
-		wait_for log_has 'Server gateways/gateway2 is UP'
-		hold 6
-		[ "$(served)" = 123 ]
-	}
-	in_lab gateways_up gateway_up served killed
+	in_lab || return "$status"
+	gateways_up
+	kill "$GATEWAY2"
+	wait "$GATEWAY2" || :
+	local n
+	for n in 1 2 3 4 5 6; do
+		[ "$(fetch)" = hello ]
+	done
+	[ "$(served)" = 13 ]
+	wait_for log_has 'Server gateways/gateway2 is DOWN'
+	for n in 1 2 3 4 5 6; do
+		[ "$(fetch)" = hello ]
+	done
+	gateway_up 2
+	wait_for log_has 'Server gateways/gateway2 is UP'
+	hold 6
+	[ "$(served)" = 123 ]
 }
 
 @test "a gateway whose list is broken is not healthy" {
-	broken() {
-		gateways_up
-		echo 'permit everything' >/etc/socks4-stdio.acl
-		wait_for log_has 'Server gateways/gateway1 is DOWN'
-		cp "$EXAMPLES/haproxy/socks4-stdio.acl" /etc/
-		wait_for log_has 'Server gateways/gateway1 is UP'
-	}
-	in_lab gateways_up gateway_up served broken
+	in_lab || return "$status"
+	gateways_up
+	echo 'permit everything' >/etc/socks4-stdio.acl
+	wait_for log_has 'Server gateways/gateway1 is DOWN'
+	cp "$EXAMPLES/haproxy/socks4-stdio.acl" /etc/
+	wait_for log_has 'Server gateways/gateway1 is UP'
 }
 
 @test "the balancer limits the sessions of one client" {
-	limit() {
-		gateways_up
-		hold 17
-		[ "$(held)" = $'1 -\n16 90' ]
-		# Another client is not affected: it gets as far as the list, which has its refusal for it.
-		[ "$(refusal --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" = 91 ]
-	}
-	in_lab gateways_up gateway_up served limit
+	in_lab || return "$status"
+	gateways_up
+	hold 17
+	[ "$(held)" = $'1 -\n16 90' ]
+	# Another client is not affected: it gets as far as the list, which has its refusal for it.
+	[ "$(refusal --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" = 91 ]
 }

@@ -122,3 +122,29 @@ lack() {
 lab() {
 	require_root && "$TESTS/lab" "$@" 3>&-
 }
+
+# in_lab: `in_lab || return "$status"` has the rest of a test run on a lab machine; $status is then how that ended
+in_lab() {
+	inside >"$SCRATCH/inside"
+	export status=0
+	lab bash "$SCRATCH/inside" || status=$?
+	return 1
+}
+
+# inside: a script that begins the test anew there, with its setup, and with all functions and exported variables; $LAB_FIRST comes
+# before
+inside() {
+	declare -f
+	cat <<-END
+		declare -A PIDS=()
+		in_lab() { :; }
+		in_boot() { :; }
+		bats_test_begin() { :; } # with which bats begins each test
+		skip() { echo "skipped: \$*" >&2; exit 1; } # which has been seen to before
+		set -eE
+		trap 'echo "failed: \$BASH_COMMAND, in \${FUNCNAME[*]}" >&2' ERR
+		${LAB_FIRST-}
+		setup
+		$BATS_TEST_NAME
+	END
+}

@@ -151,64 +151,55 @@ siege() {
 	[ "$(memory)" -le $((before + $2)) ]
 }
 
-common=(crowds_up start ended crowd leave honest honestly_done connections_are listeners listeners_are processes
-	sessions_are memory siege)
-
 @test "xinetd: floods past its limits turn nobody else away, and nothing remains of them" {
 	daemon xinetd usr/sbin/xinetd
-	flood_xinetd() {
-		xinetd_up
-		crowds_up
-		crowd strangers -n 200 -r 100 bind 198.51.100.7
-		[ "$(fetch)" = hello ]
-		leave strangers
-		siege 100 512
-		[ -z "$(pgrep -P "$LAUNCHER")" ]
-	}
-	in_lab "${common[@]}" xinetd_up flood_xinetd
+	in_lab || return "$status"
+	xinetd_up
+	crowds_up
+	crowd strangers -n 200 -r 100 bind 198.51.100.7
+	[ "$(fetch)" = hello ]
+	leave strangers
+	siege 100 512
+	[ -z "$(pgrep -P "$LAUNCHER")" ]
 }
 
 # Here the limits of time, which the example has by default, are a second, or it would take minutes.
 @test "xinetd: 1000 slow requests and 1000 BINDs that nobody calls get their 91, and nothing remains of them" {
 	daemon xinetd usr/sbin/xinetd
-	served() {
-		local before listening all=$((1000 / SLOW))
-		xinetd_up -w request=1,bind=1
-		crowds_up
-		listening=$(listeners)
-		before=$(memory)
-		honest long siege relief
-		wait_for test -e "$SCRATCH/long-ready"
-		start slow client "$TOOLS/crowd" -n "$all" -j $(((LIMIT - 16) / 2)) -a 20 -r 200 slow 10.1.1.1 10.1.0.1 1080
-		start bind client "$TOOLS/crowd" -n "$all" -j $(((LIMIT - 16) / 2)) -a 20 -r 200 bind 10.1.1.21 10.1.0.1 1080
-		touch "$SCRATCH/siege"
-		[ "$(fetch)" = hello ]
-		wait_for grep -x "$all rejected" "$SCRATCH/slow"
-		wait_for grep -x "$all granted-rejected" "$SCRATCH/bind"
-		ended slow
-		ended bind
-		wait_for test -e "$SCRATCH/long-siege"
-		touch "$SCRATCH/relief"
-		honestly_done long
-		wait_for sessions_are 0
-		[ "$(grep -c ' reason=request-timeout$' "$LOG")" = "$all" ]
-		[ "$(grep -c ' reason=bind-timeout$' "$LOG")" = "$all" ]
-		[ "$(memory)" -le $((before + 512)) ]
-		[ -z "$(pgrep -P "$LAUNCHER")" ]
-	}
-	in_lab "${common[@]}" xinetd_up served
+	in_lab || return "$status"
+	local before listening all=$((1000 / SLOW))
+	xinetd_up -w request=1,bind=1
+	crowds_up
+	listening=$(listeners)
+	before=$(memory)
+	honest long siege relief
+	wait_for test -e "$SCRATCH/long-ready"
+	start slow client "$TOOLS/crowd" -n "$all" -j $(((LIMIT - 16) / 2)) -a 20 -r 200 slow 10.1.1.1 10.1.0.1 1080
+	start bind client "$TOOLS/crowd" -n "$all" -j $(((LIMIT - 16) / 2)) -a 20 -r 200 bind 10.1.1.21 10.1.0.1 1080
+	touch "$SCRATCH/siege"
+	[ "$(fetch)" = hello ]
+	wait_for grep -x "$all rejected" "$SCRATCH/slow"
+	wait_for grep -x "$all granted-rejected" "$SCRATCH/bind"
+	ended slow
+	ended bind
+	wait_for test -e "$SCRATCH/long-siege"
+	touch "$SCRATCH/relief"
+	honestly_done long
+	wait_for sessions_are 0
+	[ "$(grep -c ' reason=request-timeout$' "$LOG")" = "$all" ]
+	[ "$(grep -c ' reason=bind-timeout$' "$LOG")" = "$all" ]
+	[ "$(memory)" -le $((before + 512)) ]
+	[ -z "$(pgrep -P "$LAUNCHER")" ]
 }
 
 @test "systemd: floods past its limits turn nobody else away, and nothing remains of them" {
-	flood_systemd() {
-		sed -i "s/^MaxConnections=256$/MaxConnections=$LIMIT/" /etc/systemd/system/socks4-stdio.socket
-		systemctl daemon-reload
-		systemctl start socks4-stdio.socket
-		wait_for listening gateway '*:1080'
-		LAUNCHER=1
-		crowds_up
-		siege 2000 16384
-		[ -z "$(systemctl list-units --failed --plain --no-legend)" ]
-	}
-	BOOT_LIMIT=$((110 * SLOW)) in_boot "${common[@]}" flood_systemd
+	BOOT_LIMIT=$((110 * SLOW)) in_boot || return "$status"
+	sed -i "s/^MaxConnections=256$/MaxConnections=$LIMIT/" /etc/systemd/system/socks4-stdio.socket
+	systemctl daemon-reload
+	systemctl start socks4-stdio.socket
+	wait_for listening gateway '*:1080'
+	LAUNCHER=1
+	crowds_up
+	siege 2000 16384
+	[ -z "$(systemctl list-units --failed --plain --no-legend)" ]
 }

@@ -11,15 +11,6 @@ setup() {
 	echo 'permit from any ident off' >off
 }
 
-# in_lab FUNCTION...: run the last one on a lab machine; the others are what it calls
-in_lab() {
-	lab bash -c ". $(printf %q "$TESTS/helper.bash")
-		$(declare -f session asked verdict silent note_caller web fetch "$@")
-		set -eE
-		trap 'echo \"failed: \$BASH_COMMAND\" >&2; stop_all' ERR
-		${*: -1}; stop_all"
-}
-
 # session LIST USERID CODE WORD...: a session from 127.0.0.1 to 127.0.0.1, endpoints 2 and 4 listen as identd and destination.
 # What the log says of it: ident=$ident (not given: the USERID; empty: nothing) and rule=LIST:$rule.
 session() {
@@ -54,90 +45,82 @@ verdict() {
 }
 
 @test "every shape of a reply that names a user" {
-	naming() {
-		verdict 90 '\d1, \D1 : USERID : UNIX : alice\r\n'
-		verdict 90 '\d1,\D1:USERID:UNIX:alice\r\n'
-		verdict 90 '\d1,\D1:userid:Unix:alice\n' # a bare LF
-		verdict 90 '\t \d1 \t,\t \D1\t :\tUserId \t: \tUNIX\t : \talice\r\n'
-		verdict 90 '\d1, \D1 : USERID : UNIX, US-ASCII : alice\r\n'
-		verdict 90 '\d1, \D1 : USERID : MSDOS ,ISO-8859-1,x: alice\r\n'
-		verdict 90 '\d1, \D1 : USERID : OTHERS : alice\r\n'
-		verdict 90 '\d1, \D1 : USERID : UNIX : alice\r\nmore\r\n'
-		verdict 93 '\d1, \D1 : USERID : UNIX : Alice\r\n'
-		verdict 93 '\d1, \D1 : USERID : UNIX : alice \r\n' # blanks at the end are part of it
-		verdict 93 '\d1, \D1 : USERID : UNIX : alice : x\r\n'
-		verdict 93 '\d1, \D1 : USERID : UNIX : alic\r\n'
-		verdict 93 '\d1, \D1 : USERID : UNIX : bob\xc3\xb6 "\\\r\n'
-		verdict 93 "\\d1, \\D1 : USERID : UNIX : $(printf '%0512d' 0)\\r\\n"
-	}
-	in_lab naming
+	in_lab || return "$status"
+	verdict 90 '\d1, \D1 : USERID : UNIX : alice\r\n'
+	verdict 90 '\d1,\D1:USERID:UNIX:alice\r\n'
+	verdict 90 '\d1,\D1:userid:Unix:alice\n' # a bare LF
+	verdict 90 '\t \d1 \t,\t \D1\t :\tUserId \t: \tUNIX\t : \talice\r\n'
+	verdict 90 '\d1, \D1 : USERID : UNIX, US-ASCII : alice\r\n'
+	verdict 90 '\d1, \D1 : USERID : MSDOS ,ISO-8859-1,x: alice\r\n'
+	verdict 90 '\d1, \D1 : USERID : OTHERS : alice\r\n'
+	verdict 90 '\d1, \D1 : USERID : UNIX : alice\r\nmore\r\n'
+	verdict 93 '\d1, \D1 : USERID : UNIX : Alice\r\n'
+	verdict 93 '\d1, \D1 : USERID : UNIX : alice \r\n' # blanks at the end are part of it
+	verdict 93 '\d1, \D1 : USERID : UNIX : alice : x\r\n'
+	verdict 93 '\d1, \D1 : USERID : UNIX : alic\r\n'
+	verdict 93 '\d1, \D1 : USERID : UNIX : bob\xc3\xb6 "\\\r\n'
+	verdict 93 "\\d1, \\D1 : USERID : UNIX : $(printf '%0512d' 0)\\r\\n"
 }
 
 @test "every shape of a reply that names nobody" {
-	nameless() {
-		for error in INVALID-PORT NO-USER HIDDEN-USER UNKNOWN-ERROR XTRA ''; do
-			verdict 92 '\d1, \D1 : ERROR : '"$error"'\r\n'
-		done
-		verdict 92 '\d1, \D1 : error:no-user\n'
-		for system in OTHER other 'OTHER , US-ASCII' '' ' , US-ASCII' 'UNIX,'; do
-			verdict 92 '\d1, \D1 : USERID : '"$system"' : alice\r\n'
-		done
-		for ports in '\D1, \d1' '\d1, \d1' '\D1, \D1' '\d1 \D1' '\d1' '' ',' '-\d1, \D1' '\d1, \D1, 1' '\d1 0, \D1' '99999\d1, \D1' \
-			'0\d1, \D1' '\d1x, \D1'; do
-			verdict 92 "$ports"' : USERID : UNIX : alice\r\n'
-		done
-		for rest in '' ' : ' ' : USERID' ' : USERID : ' ' : USERID : UNIX' ' : USERID : UNIX : ' ' : USERID : UNIX : \t' ' : UNIX : alice' \
-			' : : UNIX : alice' ' : USERIDS : UNIX : alice' ' : USER ID : UNIX : alice' ' USERID : UNIX : alice' \
-			' : USERID : UNIX : alice\0' ' : USERID : UNIX : alice\0x' ' : USERID : UNIX : alice\r' ' : USERID : UNIX : al\rice'; do
-			verdict 92 '\d1, \D1'"$rest"'\r\n'
-		done
-		verdict 92 '\n'
-		verdict 92 '\r\n\d1, \D1 : USERID : UNIX : alice\r\n'
-		verdict 92 'HTTP/1.1 400 Bad Request\r\n'
-		verdict 92 '\xff\xfe\0\x80\r\n'
-	}
-	in_lab nameless
+	in_lab || return "$status"
+	for error in INVALID-PORT NO-USER HIDDEN-USER UNKNOWN-ERROR XTRA ''; do
+		verdict 92 '\d1, \D1 : ERROR : '"$error"'\r\n'
+	done
+	verdict 92 '\d1, \D1 : error:no-user\n'
+	for system in OTHER other 'OTHER , US-ASCII' '' ' , US-ASCII' 'UNIX,'; do
+		verdict 92 '\d1, \D1 : USERID : '"$system"' : alice\r\n'
+	done
+	for ports in '\D1, \d1' '\d1, \d1' '\D1, \D1' '\d1 \D1' '\d1' '' ',' '-\d1, \D1' '\d1, \D1, 1' '\d1 0, \D1' '99999\d1, \D1' \
+		'0\d1, \D1' '\d1x, \D1'; do
+		verdict 92 "$ports"' : USERID : UNIX : alice\r\n'
+	done
+	for rest in '' ' : ' ' : USERID' ' : USERID : ' ' : USERID : UNIX' ' : USERID : UNIX : ' ' : USERID : UNIX : \t' ' : UNIX : alice' \
+		' : : UNIX : alice' ' : USERIDS : UNIX : alice' ' : USER ID : UNIX : alice' ' USERID : UNIX : alice' \
+		' : USERID : UNIX : alice\0' ' : USERID : UNIX : alice\0x' ' : USERID : UNIX : alice\r' ' : USERID : UNIX : al\rice'; do
+		verdict 92 '\d1, \D1'"$rest"'\r\n'
+	done
+	verdict 92 '\n'
+	verdict 92 '\r\n\d1, \D1 : USERID : UNIX : alice\r\n'
+	verdict 92 'HTTP/1.1 400 Bad Request\r\n'
+	verdict 92 '\xff\xfe\0\x80\r\n'
 }
 
 @test "a reply ends with its line or is none: end of stream, reset, refusal" {
-	ends() {
-		local words
-		asked 2:send '\d1, \D1 : USERID : UNIX : alice'
-		session require alice 92 "${words[@]}"
-		asked
-		session require alice 92 "${words[@]}"
-		asked 2:send '\d1, \D1 : USERID : UNIX : alice' 2:reset
-		session require alice 92 "${words[@]:0:${#words[@]}-1}"
-		session require alice 92 2:accept 2:reset
-		IDENTD=127.0.0.2:113 session require alice 92 # nobody at 127.0.0.1:113
-		# Where an answer is whole, the rest does not matter.
-		asked 2:send '\d1, \D1 : USERID : UNIX : alice\nX' 2:reset
-		session require alice 90 "${words[@]:0:${#words[@]}-1}"
-	}
-	in_lab ends
+	in_lab || return "$status"
+	local words
+	asked 2:send '\d1, \D1 : USERID : UNIX : alice'
+	session require alice 92 "${words[@]}"
+	asked
+	session require alice 92 "${words[@]}"
+	asked 2:send '\d1, \D1 : USERID : UNIX : alice' 2:reset
+	session require alice 92 "${words[@]:0:${#words[@]}-1}"
+	session require alice 92 2:accept 2:reset
+	IDENTD=127.0.0.2:113 session require alice 92 # nobody at 127.0.0.1:113
+	# Where an answer is whole, the rest does not matter.
+	asked 2:send '\d1, \D1 : USERID : UNIX : alice\nX' 2:reset
+	session require alice 90 "${words[@]:0:${#words[@]}-1}"
 }
 
 @test "a reply in segments, of a thousand bytes, of more" {
-	lengths() {
-		local words blanks
-		asked 2:trickle 2 '\d1, \D1 : USERID : UNIX : alice\r\n'
-		session require alice 90 "${words[@]}"
-		asked 2:send '\d1, \D1 : USERID : UNIX : alice\r' 2:pause 50 2:send '\n'
-		session require alice 90 "${words[@]}"
-		# Ephemeral ports have five digits, so this is 29 bytes and blanks.
-		blanks=$(printf '%971s' '')
-		asked 2:send '\d1,\D1:USERID:'"$blanks"'UNIX:alice\r\n'
-		session require alice 90 "${words[@]}"
-		asked 2:send '\d1,\D1:USERID: '"$blanks"'UNIX:alice\r\n'
-		session require alice 92 "${words[@]}"
-		asked 2:send '\d1,\D1:USERID: '"$blanks"'UNIX:alice\n'
-		session require alice 92 "${words[@]}"
-		asked 2:send "\\d1, \\D1 : USERID : UNIX : $(printf '%0513d' 0)\\r\\n"
-		session require alice 92 "${words[@]}"
-		asked 2:send "$(printf '%05000d' 0)"
-		session require alice 92 "${words[@]}"
-	}
-	in_lab lengths
+	in_lab || return "$status"
+	local words blanks
+	asked 2:trickle 2 '\d1, \D1 : USERID : UNIX : alice\r\n'
+	session require alice 90 "${words[@]}"
+	asked 2:send '\d1, \D1 : USERID : UNIX : alice\r' 2:pause 50 2:send '\n'
+	session require alice 90 "${words[@]}"
+	# Ephemeral ports have five digits, so this is 29 bytes and blanks.
+	blanks=$(printf '%971s' '')
+	asked 2:send '\d1,\D1:USERID:'"$blanks"'UNIX:alice\r\n'
+	session require alice 90 "${words[@]}"
+	asked 2:send '\d1,\D1:USERID: '"$blanks"'UNIX:alice\r\n'
+	session require alice 92 "${words[@]}"
+	asked 2:send '\d1,\D1:USERID: '"$blanks"'UNIX:alice\n'
+	session require alice 92 "${words[@]}"
+	asked 2:send "\\d1, \\D1 : USERID : UNIX : $(printf '%0513d' 0)\\r\\n"
+	session require alice 92 "${words[@]}"
+	asked 2:send "$(printf '%05000d' 0)"
+	session require alice 92 "${words[@]}"
 }
 
 # silent MODE CODE: identd takes the query, and what it then does is over by the limit of a second
@@ -149,77 +132,67 @@ silent() {
 }
 
 @test "an identd that stays silent or trickles: never more than the limit" {
-	slow() {
-		start identd "$TOOLS/serve" -a 127.0.0.1 113 "$TOOLS/peer" use-fds 0 1 read-to /dev/null
-		port_of identd
-		silent require 92
-		silent ask 90
-		stop identd
-		# Before it is over, this would be a right answer; each byte comes well within the limit.
-		start identd "$TOOLS/serve" -a 127.0.0.1 113 "$TOOLS/peer" use-fds 0 1 trickle 100 "$(printf '%0900d' 0)"
-		port_of identd
-		silent require 92
-		silent ask 90
-	}
-	in_lab slow
+	in_lab || return "$status"
+	start identd "$TOOLS/serve" -a 127.0.0.1 113 "$TOOLS/peer" use-fds 0 1 read-to /dev/null
+	port_of identd
+	silent require 92
+	silent ask 90
+	stop identd
+	# Before it is over, this would be a right answer; each byte comes well within the limit.
+	start identd "$TOOLS/serve" -a 127.0.0.1 113 "$TOOLS/peer" use-fds 0 1 trickle 100 "$(printf '%0900d' 0)"
+	port_of identd
+	silent require 92
+	silent ask 90
 }
 
 @test "an identd that nobody can reach: never more than the limit" {
-	deaf() {
-		start identd "$TOOLS/peer" 2:listen-deaf 127.0.0.1:113 wait-file "$SCRATCH/over"
-		port_of identd
-		silent require 92
-		silent ask 90
-	}
-	in_lab deaf
+	in_lab || return "$status"
+	start identd "$TOOLS/peer" 2:listen-deaf 127.0.0.1:113 wait-file "$SCRATCH/over"
+	port_of identd
+	silent require 92
+	silent ask 90
 }
 
 @test "ask lets pass whom nobody names, and refuses whom somebody names otherwise" {
-	modes() {
-		local words
-		asked 2:send '\d1, \D1 : ERROR : NO-USER\r\n'
-		ident='""' session ask alice 90 "${words[@]}"
-		asked 2:send '\d1, \D1 : USERID : UNIX : bob\r\n'
-		session ask alice 93 "${words[@]}"
-		asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
-		session ask alice 90 "${words[@]}"
-	}
-	in_lab modes
+	in_lab || return "$status"
+	local words
+	asked 2:send '\d1, \D1 : ERROR : NO-USER\r\n'
+	ident='""' session ask alice 90 "${words[@]}"
+	asked 2:send '\d1, \D1 : USERID : UNIX : bob\r\n'
+	session ask alice 93 "${words[@]}"
+	asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
+	session ask alice 90 "${words[@]}"
 }
 
 @test "identity is asked once, and only if the rule that permits asks" {
-	once() {
-		local words never=(2:expect-no-caller 20)
-		printf '%s\n' 'deny from 127.0.0.1 user eve' 'permit from any user carol ident off' 'permit from any user dave' \
-			'permit from any ident require' >list
-		rule=1 session list eve 91 "${never[@]}"
-		rule=2 ident='' session list carol 90 "${never[@]}"
-		rule=3 ident='' session list dave 90 "${never[@]}"
-		asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
-		rule=4 session list alice 90 "${words[@]}" "${never[@]}"
-		# Two addresses of one name, each by a rule that asks; localhost is in the lab's hosts file.
-		asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
-		printf '%s\n' 'permit from any to ::1 ident require' 'permit from any to 127.0.0.1 ident require' >list
-		"$TOOLS/peer" 2:listen 127.0.0.1:113 4:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @4 0.0.0.1 alice localhost)" \
-			"${words[@]}" "${never[@]}" expect '\0\x5a\0\0\0\0\0\0' 4:accept 4:close shutdown expect-eof -- \
-			"$BIN" -a list -l none >ports
-	}
-	in_lab once
+	in_lab || return "$status"
+	local words never=(2:expect-no-caller 20)
+	printf '%s\n' 'deny from 127.0.0.1 user eve' 'permit from any user carol ident off' 'permit from any user dave' \
+		'permit from any ident require' >list
+	rule=1 session list eve 91 "${never[@]}"
+	rule=2 ident='' session list carol 90 "${never[@]}"
+	rule=3 ident='' session list dave 90 "${never[@]}"
+	asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
+	rule=4 session list alice 90 "${words[@]}" "${never[@]}"
+	# Two addresses of one name, each by a rule that asks; localhost is in the lab's hosts file.
+	asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
+	printf '%s\n' 'permit from any to ::1 ident require' 'permit from any to 127.0.0.1 ident require' >list
+	"$TOOLS/peer" 2:listen 127.0.0.1:113 4:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @4 0.0.0.1 alice localhost)" \
+		"${words[@]}" "${never[@]}" expect '\0\x5a\0\0\0\0\0\0' 4:accept 4:close shutdown expect-eof -- \
+		"$BIN" -a list -l none >ports
 }
 
 @test "-i and -I say what rules mean that do not" {
-	policy() {
-		local words
-		echo 'permit from any' >list
-		asked 2:send '\d1, \D1 : ERROR : HIDDEN-USER\r\n'
-		OPTION=-i ident='""' session list alice 90 "${words[@]}"
-		OPTION=-I session list alice 92 "${words[@]}"
-		asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
-		OPTION=-i session list alice 90 "${words[@]}"
-		OPTION=-I session list alice 90 "${words[@]}"
-		OPTION=-I ident='' session off alice 90 2:expect-no-caller 20
-	}
-	in_lab policy
+	in_lab || return "$status"
+	local words
+	echo 'permit from any' >list
+	asked 2:send '\d1, \D1 : ERROR : HIDDEN-USER\r\n'
+	OPTION=-i ident='""' session list alice 90 "${words[@]}"
+	OPTION=-I session list alice 92 "${words[@]}"
+	asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
+	OPTION=-i session list alice 90 "${words[@]}"
+	OPTION=-I session list alice 90 "${words[@]}"
+	OPTION=-I ident='' session off alice 90 2:expect-no-caller 20
 }
 
 # An identd for `serve` that writes down who asks it.
@@ -230,42 +203,38 @@ note_caller() {
 }
 
 @test "the query comes from the address that the client reached, IPv4 and IPv6" {
-	from() {
-		local words
-		start identd "$TOOLS/serve" -a 127.0.0.1 113 bash -c "$(declare -f note_caller); note_caller"
-		port_of identd
-		IDENTD=127.0.0.2:113 CLIENT=tcp=127.0.0.7 session require alice 90
-		grep -q '127.0.0.1:113 *127.0.0.7:' seen || fail "$(cat seen)"
-		stop identd
-		asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
-		IDENTD='[::1]:113' CLIENT='tcp=[::1]' session require alice 90 "${words[@]}"
-		grep -q 'src=\[::1]:' log
-		CLIENT='tcp=[::ffff:127.0.0.1]' session require alice 90 "${words[@]}"
-		grep -q 'src=127.0.0.1:' log
-	}
-	in_lab from
+	in_lab || return "$status"
+	local words
+	start identd "$TOOLS/serve" -a 127.0.0.1 113 bash -c "$(declare -f note_caller); note_caller"
+	port_of identd
+	IDENTD=127.0.0.2:113 CLIENT=tcp=127.0.0.7 session require alice 90
+	grep -q '127.0.0.1:113 *127.0.0.7:' seen || fail "$(cat seen)"
+	stop identd
+	asked 2:send '\d1, \D1 : USERID : UNIX : alice\r\n'
+	IDENTD='[::1]:113' CLIENT='tcp=[::1]' session require alice 90 "${words[@]}"
+	grep -q 'src=\[::1]:' log
+	CLIENT='tcp=[::ffff:127.0.0.1]' session require alice 90 "${words[@]}"
+	grep -q 'src=127.0.0.1:' log
 }
 
 @test "behind a balancer the header's pair is asked about, from its address" {
-	header() {
-		local destination
-		export SENDERS=127.0.0.3 FROM=127.0.0.3:0 HEADER
-		HEADER='PROXY TCP4 127.0.0.1 127.0.0.9 5001 1080\r\n'
-		session require alice 90 2:accept 2:expect '5001, 1080\r\n' 2:send '5001,1080:USERID:UNIX:alice\n'
-		session require alice 92 2:accept 2:expect '5001, 1080\r\n' 2:send '1080,5001:USERID:UNIX:alice\n'
-		# Not this machine's, or no machine's.
-		for destination in 192.0.2.9 0.0.0.0; do
-			HEADER="PROXY TCP4 127.0.0.1 $destination 5001 1080\\r\\n"
-			session require alice 92 2:expect-no-caller 20
-			ident='""' session ask alice 90 2:expect-no-caller 20
-		done
-		# Nobody has both ends of that.
-		HEADER='PROXY TCP6 ::ffff:127.0.0.1 ::1 5001 1080\r\n'
+	in_lab || return "$status"
+	local destination
+	export SENDERS=127.0.0.3 FROM=127.0.0.3:0 HEADER
+	HEADER='PROXY TCP4 127.0.0.1 127.0.0.9 5001 1080\r\n'
+	session require alice 90 2:accept 2:expect '5001, 1080\r\n' 2:send '5001,1080:USERID:UNIX:alice\n'
+	session require alice 92 2:accept 2:expect '5001, 1080\r\n' 2:send '1080,5001:USERID:UNIX:alice\n'
+	# Not this machine's, or no machine's.
+	for destination in 192.0.2.9 0.0.0.0; do
+		HEADER="PROXY TCP4 127.0.0.1 $destination 5001 1080\\r\\n"
 		session require alice 92 2:expect-no-caller 20
-		HEADER='PROXY TCP4 0.0.0.0 127.0.0.9 5001 1080\r\n'
-		session require alice 92 2:expect-no-caller 20
-	}
-	in_lab header
+		ident='""' session ask alice 90 2:expect-no-caller 20
+	done
+	# Nobody has both ends of that.
+	HEADER='PROXY TCP6 ::ffff:127.0.0.1 ::1 5001 1080\r\n'
+	session require alice 92 2:expect-no-caller 20
+	HEADER='PROXY TCP4 0.0.0.0 127.0.0.9 5001 1080\r\n'
+	session require alice 92 2:expect-no-caller 20
 }
 
 # web: a page for `serve`
@@ -285,29 +254,27 @@ fetch() {
 
 @test "a real oidentd answers for a real local user's curl" {
 	require oidentd curl setpriv
-	real() {
-		echo 'carol:x:4242:4242::/:/bin/sh' >>/etc/passwd
-		echo 'carol:x:4242:' >>/etc/group
-		start web "$TOOLS/serve" 0 bash -c "$(declare -f web); web"
-		page=$(port_of web)
-		start oidentd "$(command -v oidentd)" -i -a 127.0.0.1
-		wait_for "$TOOLS/peer" -t 1 connect 127.0.0.1:113
-		start strict "$TOOLS/serve" 1080 "$BIN" -a require -l stderr -w ident=2
-		port_of strict
-		[ "$(fetch carol)" = hi ]
-		wait_for grep -q '^open .* user=carol ident=carol ' strict.err
-		[ "$(fetch root)" = 93 ]
-		wait_for grep -q '^refuse .* user=root .*code=93 reason=ident-mismatch$' strict.err
-		stop oidentd
-		[ "$(fetch carol)" = 92 ]
-		wait_for grep -q '^refuse .* user=carol .*code=92 reason=ident-none$' strict.err
-		stop strict
-		start lenient "$TOOLS/serve" 1080 "$BIN" -a ask -l stderr -w ident=2
-		port_of lenient
-		[ "$(fetch carol)" = hi ]
-		wait_for grep -q '^open .* user=carol ident="" ' lenient.err
-	}
-	in_lab real
+	in_lab || return "$status"
+	echo 'carol:x:4242:4242::/:/bin/sh' >>/etc/passwd
+	echo 'carol:x:4242:' >>/etc/group
+	start web "$TOOLS/serve" 0 bash -c "$(declare -f web); web"
+	page=$(port_of web)
+	start oidentd "$(command -v oidentd)" -i -a 127.0.0.1
+	wait_for "$TOOLS/peer" -t 1 connect 127.0.0.1:113
+	start strict "$TOOLS/serve" 1080 "$BIN" -a require -l stderr -w ident=2
+	port_of strict
+	[ "$(fetch carol)" = hi ]
+	wait_for grep -q '^open .* user=carol ident=carol ' strict.err
+	[ "$(fetch root)" = 93 ]
+	wait_for grep -q '^refuse .* user=root .*code=93 reason=ident-mismatch$' strict.err
+	stop oidentd
+	[ "$(fetch carol)" = 92 ]
+	wait_for grep -q '^refuse .* user=carol .*code=92 reason=ident-none$' strict.err
+	stop strict
+	start lenient "$TOOLS/serve" 1080 "$BIN" -a ask -l stderr -w ident=2
+	port_of lenient
+	[ "$(fetch carol)" = hi ]
+	wait_for grep -q '^open .* user=carol ident="" ' lenient.err
 }
 
 # as USER COMMAND...: USER, whose name or number it is, may look into directories that are ours alone, as homes are
@@ -396,18 +363,16 @@ local_verdict() {
 
 # Nobody writes to the user database: who looks a uid up hangs, be it in glibc or in musl.
 @test "a user database that hangs: never more than the limit, and a signal ends it" {
-	hanging() {
-		rm /etc/passwd
-		mkfifo /etc/passwd
-		CLIENT=unix silent require 92
-		CLIENT=unix silent ask 90
-		start session "$TOOLS/peer" -t $((5 * SLOW)) -2 log exec unix same send "$(request 4 1 80 127.0.0.1 alice)" \
-			wait-file asked kill TERM expect '\0\x5b\0\0\0\0\0\0' expect-eof expect-exit 1 -- "$BIN" -a require -l stderr -w ident=0
-		wait_for pgrep -P "${PIDS[session]}"
-		wait_for pgrep -P "$(pgrep -P "${PIDS[session]}")" # the child that looks up
-		touch asked
-		status_of session || fail "$(cat "$SCRATCH/session.err" log)"
-		grep -q '^refuse .* ident="" .*code=91 reason=system$' log
-	}
-	in_lab hanging
+	in_lab || return "$status"
+	rm /etc/passwd
+	mkfifo /etc/passwd
+	CLIENT=unix silent require 92
+	CLIENT=unix silent ask 90
+	start session "$TOOLS/peer" -t $((5 * SLOW)) -2 log exec unix same send "$(request 4 1 80 127.0.0.1 alice)" \
+		wait-file asked kill TERM expect '\0\x5b\0\0\0\0\0\0' expect-eof expect-exit 1 -- "$BIN" -a require -l stderr -w ident=0
+	wait_for pgrep -P "${PIDS[session]}"
+	wait_for pgrep -P "$(pgrep -P "${PIDS[session]}")" # the child that looks up
+	touch asked
+	status_of session || fail "$(cat "$SCRATCH/session.err" log)"
+	grep -q '^refuse .* ident="" .*code=91 reason=system$' log
 }

@@ -21,18 +21,14 @@ session() {
 
 @test "openbsd-inetd serves sessions by examples/inetd.conf" {
 	daemon openbsd-inetd usr/sbin/inetd
-	openbsd() {
-		session "$DAEMON" -i /etc/inetd.conf
-	}
-	in_lab session openbsd
+	in_lab || return "$status"
+	session "$DAEMON" -i /etc/inetd.conf
 }
 
 @test "inetutils-inetd serves sessions by examples/inetd.conf" {
 	require inetutils-inetd
-	inetutils() {
-		session inetutils-inetd /etc/inetd.conf
-	}
-	in_lab session inetutils
+	in_lab || return "$status"
+	session inetutils-inetd /etc/inetd.conf
 }
 
 @test "the launchd file is well-formed and names the program and its list" {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Shared by the launchers' tests. A test is a function that runs on a machine of its own (`in_lab`, `in_boot`); there this
-# file gives it a network, the installed program with the example's files, and clients.
+# Shared by the launchers' tests. Tests run on a machine of their own (`in_lab`, `in_boot`), to which this
+# file gives a network, the installed program with the example's files, and clients.
 #
 #     client 10.1.0.2, 198.51.100.7 -- gateway 10.1.0.1, 198.51.100.1, 203.0.113.1 -- server 203.0.113.80, 203.0.113.81
 #
@@ -11,11 +11,11 @@
 # shellcheck source=tests/hosts.bash
 . "$TESTS/hosts.bash"
 EXAMPLES=$TESTS/../examples
-LAB=${LAB:-$TESTS/lab}
 LIMIT=$((256 / SLOW)) # of sessions in all, in the examples: slow builds are large, too
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # where root looks, however it came to be root
 export PATH
-export EXAMPLES LIMIT
+LAB_FIRST=network_up
+export EXAMPLES LIMIT LAB_FIRST
 
 # daemon PACKAGE PROGRAM: set DAEMON to the program's path. Packages that exclude each other, or that nobody wants to have
 # installed, are unpacked into a cache instead; what is missing there is fetched from the distribution.
@@ -33,17 +33,13 @@ unpacked() {
 		download "$2" && dpkg -x ./*.deb . && rm ./*.deb) && [ -x "$DAEMON" ]
 }
 
-# in_lab FUNCTION...: run the last one on a lab machine; the others are what it calls
-in_lab() {
-	require_root
-	SCRATCH=$BATS_TEST_TMPDIR "$LAB" bash -c "$(scenario "$@")" 3>&-
-}
-
-# in_boot FUNCTION...: likewise on a machine that systemd has booted, with the units of examples/systemd; $DROP_IN, where set, is a
+# in_boot: like in_lab, on a machine that systemd has booted, with the units of examples/systemd; $DROP_IN, where set, is a
 # file that loosens the service for a build that needs more
 in_boot() {
 	require_root
-	SCRATCH=$BATS_TEST_TMPDIR BOOT_LIMIT=${BOOT_LIMIT:-$((60 * SLOW))} "$TESTS/boot-systemd" -b "$BIN=/usr/local/sbin/socks4-stdio" \
+	{ declare -p TESTS TOOLS SLOW GRANTED REJECTED EXAMPLES LIMIT; inside; } >"$SCRATCH/inside" # it hands no variables over
+	export status=0
+	BOOT_LIMIT=${BOOT_LIMIT:-$((60 * SLOW))} "$TESTS/boot-systemd" -b "$BIN=/usr/local/sbin/socks4-stdio" \
 		-b "$EXAMPLES/socks4-stdio.acl=/etc/socks4-stdio.acl" \
 		-b "$EXAMPLES/systemd/socks4-stdio.socket=/etc/systemd/system/socks4-stdio.socket" \
 		-b "$EXAMPLES/systemd/socks4-stdio@.service=/etc/systemd/system/socks4-stdio@.service" \
@@ -53,18 +49,8 @@ in_boot() {
 		-b "$EXAMPLES/systemd/local.conf=/etc/systemd/system/socks4-stdio-local@.service.d/local.conf" \
 		${DROP_IN:+-b "$DROP_IN=/etc/systemd/system/socks4-stdio@.service.d/test.conf"} \
 		${DROP_IN:+-b "$DROP_IN=/etc/systemd/system/socks4-stdio-local@.service.d/test.conf"} \
-		bash -c "$(scenario "$@")" 3>&-
-}
-
-scenario() {
-	printf 'SLOW=%q\n. %q\n' "$SLOW" "$TESTS/launch.bash"
-	declare -f "$@"
-	cat <<-'END'
-		set -eE
-		trap 'echo "failed: $BASH_COMMAND (line $LINENO of the scenario)" >&2' ERR
-		network_up
-	END
-	printf '%s\n' "${!#}"
+		bash "$SCRATCH/inside" 3>&- || status=$?
+	return 1
 }
 
 # --- on the machine ---

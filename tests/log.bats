@@ -3,15 +3,12 @@
 load helper
 
 setup() {
-	mkdir -p "$SCRATCH"
 	LIST=$SCRATCH/list
 	LOG=$SCRATCH/log
-	export LIST LOG
+	box='( sandbox=none)?' # a build, or a kernel, without one says so
+	secs='[0-9]+\.[0-9]{3}'
 	echo 'permit from any to 127.0.0.1,::1,localhost port 1024-65535' >"$LIST"
 }
-
-box='( sandbox=none)?' # a build, or a kernel, without one says so
-secs='[0-9]+\.[0-9]{3}'
 
 # session USERID [OPTION...]: five bytes up, seven down; prints the destination's port
 session() {
@@ -44,17 +41,6 @@ logged() {
 	[ "$(wc -l <"$LOG")" -eq $# ] || fail "not $# lines: $(cat "$LOG")"
 }
 
-# in_lab FUNCTION...: the last one on a machine of its own with a syslog; the others are what it calls
-in_lab() {
-	{
-		printf '. %q\nset -eu\n' "$TESTS/helper.bash"
-		declare -p box secs
-		declare -f session denied broken logged syslog_up "$@"
-		printf '%s\n' "${!#}"
-	} >"$SCRATCH/inside"
-	lab bash "$SCRATCH/inside"
-}
-
 # syslog_up: what it gets is in $SCRATCH/syslog
 syslog_up() {
 	start logd "$TOOLS/logd" "$SCRATCH/syslog"
@@ -62,18 +48,16 @@ syslog_up() {
 }
 
 @test "a syslogd that is stuck costs the lines, not the session" {
-	stuck() {
-		syslog_up
-		kill -STOP "${PIDS[logd]}"
-		while timeout "$SLOW" logger -d -u /dev/log fill 2>/dev/null; do :; done
-		session alice -l syslog
-		denied alice example.org -l syslog
-		kill -CONT "${PIDS[logd]}"
-		wait_for grep -q fill "$SCRATCH/syslog"
-		stop logd # which reads to the end
-		! grep -q socks4-stdio "$SCRATCH/syslog"
-	}
-	in_lab stuck
+	in_lab || return "$status"
+	syslog_up
+	kill -STOP "${PIDS[logd]}"
+	while timeout "$SLOW" logger -d -u /dev/log fill 2>/dev/null; do :; done
+	session alice -l syslog
+	denied alice example.org -l syslog
+	kill -CONT "${PIDS[logd]}"
+	wait_for grep -q fill "$SCRATCH/syslog"
+	stop logd # which reads to the end
+	run -1 grep -q socks4-stdio "$SCRATCH/syslog"
 }
 
 @test "stderr: open and close, each key in its place" {
@@ -399,20 +383,18 @@ now() {
 }
 
 @test "none: nothing anywhere" {
-	silent() {
-		syslog_up
-		export JOURNAL_STREAM
-		touch "$LOG"
-		JOURNAL_STREAM=$(stat -c %d:%i "$LOG")
-		session alice -l none
-		denied alice example.org -l none
-		broken -l none
-		[ ! -s "$LOG" ]
-		[ ! -s "$SCRATCH/syslog" ]
-		denied alice example.org -l syslog
-		wait_for grep -q reason=denied "$SCRATCH/syslog" # it does listen
-	}
-	in_lab silent
+	in_lab || return "$status"
+	syslog_up
+	export JOURNAL_STREAM
+	touch "$LOG"
+	JOURNAL_STREAM=$(stat -c %d:%i "$LOG")
+	session alice -l none
+	denied alice example.org -l none
+	broken -l none
+	[ ! -s "$LOG" ]
+	[ ! -s "$SCRATCH/syslog" ]
+	denied alice example.org -l syslog
+	wait_for grep -q reason=denied "$SCRATCH/syslog" # it does listen
 }
 
 @test "the journal: lines on its stream, each with its priority" {
@@ -442,150 +424,130 @@ now() {
 }
 
 @test "syslog is the default, with pid, facility daemon and priorities" {
-	sessions() {
-		syslog_up
-		touch "$LOG"
-		session alice
-		denied alice example.org
-		broken
-		wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
-		[ ! -s "$LOG" ]
-		[ "$(grep -o 'socks4-stdio\[[0-9]*\]' "$SCRATCH/syslog" | uniq | wc -l)" = 3 ]
-		sed -E 's/^(<[0-9]+>)socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
-		logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
-			"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
-	}
-	in_lab sessions
+	in_lab || return "$status"
+	syslog_up
+	touch "$LOG"
+	session alice
+	denied alice example.org
+	broken
+	wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
+	[ ! -s "$LOG" ]
+	[ "$(grep -o 'socks4-stdio\[[0-9]*\]' "$SCRATCH/syslog" | uniq | wc -l)" = 3 ]
+	sed -E 's/^(<[0-9]+>)socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
+	logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
+		"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
 }
 
 @test "syslog: in place of a journal stream that is not ours, or when asked for" {
-	streams() {
-		local device inode stream count=0
-		syslog_up
-		touch "$LOG"
-		device=$(stat -c %d "$LOG")
-		inode=$(stat -c %i "$LOG")
-		for stream in '' : x "$device" "$device:" ":$inode" "$device:$((inode + 1))" "$((device + 1)):$inode" \
-			"$device:${inode}x" "$device:$inode:" "$device $inode"; do
-			JOURNAL_STREAM=$stream denied alice example.org
-			count=$((count + 1))
-			wait_for eval "[ \"\$(grep -c 'reason=denied' '$SCRATCH/syslog')\" = $count ]"
-			[ ! -s "$LOG" ] || fail "taken for the journal: $stream"
-		done
-		JOURNAL_STREAM=$device:$inode denied alice example.org -l syslog
-		wait_for eval "[ \"\$(grep -c 'reason=denied' '$SCRATCH/syslog')\" = $((count + 1)) ]"
-		[ ! -s "$LOG" ]
-	}
-	in_lab streams
+	in_lab || return "$status"
+	local device inode stream count=0
+	syslog_up
+	touch "$LOG"
+	device=$(stat -c %d "$LOG")
+	inode=$(stat -c %i "$LOG")
+	for stream in '' : x "$device" "$device:" ":$inode" "$device:$((inode + 1))" "$((device + 1)):$inode" \
+		"$device:${inode}x" "$device:$inode:" "$device $inode"; do
+		JOURNAL_STREAM=$stream denied alice example.org
+		count=$((count + 1))
+		wait_for eval "[ \"\$(grep -c 'reason=denied' '$SCRATCH/syslog')\" = $count ]"
+		[ ! -s "$LOG" ] || fail "taken for the journal: $stream"
+	done
+	JOURNAL_STREAM=$device:$inode denied alice example.org -l syslog
+	wait_for eval "[ \"\$(grep -c 'reason=denied' '$SCRATCH/syslog')\" = $((count + 1)) ]"
+	[ ! -s "$LOG" ]
 }
 
 @test "syslog: the reason is there behind the longest values, whatever libc cuts" {
-	longest() {
-		local long
-		syslog_up
-		long=$(printf '\x01%.0s' {1..255})
-		denied "$long" "${long//?/$'\xff'}" -v
-		wait_for test -s "$SCRATCH/syslog"
-		grep -Eq 'user="(\\x01){64,255}(\.\.\.)?" name="(\\xff){64,255}(\.\.\.)?" port=80 rule=default code=91 ms_request=[0-9]+ reason=denied$' \
-			"$SCRATCH/syslog" || fail "$(cat "$SCRATCH/syslog")"
-	}
-	in_lab longest
+	in_lab || return "$status"
+	local long
+	syslog_up
+	long=$(printf '\x01%.0s' {1..255})
+	denied "$long" "${long//?/$'\xff'}" -v
+	wait_for test -s "$SCRATCH/syslog"
+	grep -Eq 'user="(\\x01){64,255}(\.\.\.)?" name="(\\xff){64,255}(\.\.\.)?" port=80 rule=default code=91 ms_request=[0-9]+ reason=denied$' \
+		"$SCRATCH/syslog" || fail "$(cat "$SCRATCH/syslog")"
 }
 
 @test "syslog: hostile values stay one datagram and one line" {
-	hostile() {
-		syslog_up
-		denied $'a\n<0>open \xff%s%n"\\' $'\x1b]0;x\x07'
-		wait_for test -s "$SCRATCH/syslog"
-		# the file shows what is raw in a datagram as logd's own escapes; ours has none raw
-		grep -Eq 'user="a\\x0a<0>open \\xff%s%n\\x22\\x5c" name="\\x1b]0;x\\x07" port=80 rule=default code=91 reason=denied$' \
-			"$SCRATCH/syslog" || fail "$(cat "$SCRATCH/syslog")"
-		[ "$(wc -l <"$SCRATCH/syslog")" = 1 ]
-	}
-	in_lab hostile
+	in_lab || return "$status"
+	syslog_up
+	denied $'a\n<0>open \xff%s%n"\\' $'\x1b]0;x\x07'
+	wait_for test -s "$SCRATCH/syslog"
+	# the file shows what is raw in a datagram as logd's own escapes; ours has none raw
+	grep -Eq 'user="a\\x0a<0>open \\xff%s%n\\x22\\x5c" name="\\x1b]0;x\\x07" port=80 rule=default code=91 reason=denied$' \
+		"$SCRATCH/syslog" || fail "$(cat "$SCRATCH/syslog")"
+	[ "$(wc -l <"$SCRATCH/syslog")" = 1 ]
 }
 
 @test "syslog: none there is no harm, and nothing goes elsewhere" {
-	alone() {
-		touch "$LOG"
-		session alice
-		denied alice example.org
-		[ ! -s "$LOG" ]
-	}
-	in_lab alone
+	in_lab || return "$status"
+	touch "$LOG"
+	session alice
+	denied alice example.org
+	[ ! -s "$LOG" ]
 }
 
 @test "syslog: a stream socket where there are no datagrams, NUL after each line" {
-	stream() {
-		start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
-		[ "$(port_of logd)" = /dev/log ]
-		session alice
-		denied alice example.org
-		broken
-		wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
-		sed -E 's/^(<[0-9]+>)socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
-		logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
-			"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
-	}
-	in_lab stream
+	in_lab || return "$status"
+	start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
+	[ "$(port_of logd)" = /dev/log ]
+	session alice
+	denied alice example.org
+	broken
+	wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
+	sed -E 's/^(<[0-9]+>)socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
+	logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
+		"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
 }
 
 @test "syslog: a stream in pieces, and one that breaks off in the middle of a line" {
-	pieces() {
-		[ -z "${FAULTS-}" ] || return 0
-		local whole="<29>socks4-stdio\[[0-9]+\]: refuse cmd=connect .* reason=denied"
-		start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
-		[ "$(port_of logd)" = /dev/log ]
-		export ASAN_OPTIONS=verify_asan_link_order=0
-		for fault in '' write:3:EPIPE write:4:EAGAIN write:2:EINTR; do
-			: >"$SCRATCH/syslog"
-			"$TOOLS/peer" exec-tcp send "$(request 4 1 80 0.0.0.1 alice example.org)" expect "$REJECTED" expect-eof -- \
-				env LD_PRELOAD="$TOOLS/fault.so" SHORT=8 FAULT="$fault" "$BIN" -a "$LIST" -l syslog
-			wait_for grep -Eq 'reason=denied$' "$SCRATCH/syslog"
-			echo "$fault: $(cat "$SCRATCH/syslog")"
-			[ "$(grep -Ec "^$whole$" "$SCRATCH/syslog")" = 1 ]
-			[ "$fault" = write:3:EPIPE ] || [ "$(wc -l <"$SCRATCH/syslog")" = 1 ]
-		done
-	}
-	in_lab pieces
+	in_lab || return "$status"
+	[ -z "${FAULTS-}" ] || return 0
+	local whole="<29>socks4-stdio\[[0-9]+\]: refuse cmd=connect .* reason=denied"
+	start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
+	[ "$(port_of logd)" = /dev/log ]
+	export ASAN_OPTIONS=verify_asan_link_order=0
+	for fault in '' write:3:EPIPE write:4:EAGAIN write:2:EINTR; do
+		: >"$SCRATCH/syslog"
+		"$TOOLS/peer" exec-tcp send "$(request 4 1 80 0.0.0.1 alice example.org)" expect "$REJECTED" expect-eof -- \
+			env LD_PRELOAD="$TOOLS/fault.so" SHORT=8 FAULT="$fault" "$BIN" -a "$LIST" -l syslog
+		wait_for grep -Eq 'reason=denied$' "$SCRATCH/syslog"
+		echo "$fault: $(cat "$SCRATCH/syslog")"
+		[ "$(grep -Ec "^$whole$" "$SCRATCH/syslog")" = 1 ]
+		[ "$fault" = write:3:EPIPE ] || [ "$(wc -l <"$SCRATCH/syslog")" = 1 ]
+	done
 }
 
 @test "syslog: a stream whose reader is stuck costs the lines, not the session" {
-	crowded() {
-		local start
-		start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
-		[ "$(port_of logd)" = /dev/log ]
-		kill -STOP "${PIDS[logd]}"
-		start=$(now)
-		for _ in {1..4}; do # until nobody more can connect
-			session alice
-		done
-		[ $(($(now) - start)) -lt $((8000 * SLOW)) ]
-		kill -CONT "${PIDS[logd]}"
-		wait_for grep -q 'open .*user=alice' "$SCRATCH/syslog"
-	}
-	in_lab now crowded
+	in_lab || return "$status"
+	local start
+	start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
+	[ "$(port_of logd)" = /dev/log ]
+	kill -STOP "${PIDS[logd]}"
+	start=$(now)
+	for _ in {1..4}; do # until nobody more can connect
+		session alice
+	done
+	[ $(($(now) - start)) -lt $((8000 * SLOW)) ]
+	kill -CONT "${PIDS[logd]}"
+	wait_for grep -q 'open .*user=alice' "$SCRATCH/syslog"
 }
 
 @test "syslog takes the line when fd 2 is the client's" {
-	clients() {
-		syslog_up
-		"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST"
-		wait_for grep -q 'user=bob .* reason=denied$' "$SCRATCH/syslog"
-		printf 'allow\n' >"$SCRATCH/broken"
-		"$TOOLS/peer" -e exec-tcp expect "$REJECTED" expect-eof close expect-exit 2 -- "$BIN" -a "$SCRATCH/broken"
-		wait_for grep -q 'reason=broken-list$' "$SCRATCH/syslog"
-		grep -q "$SCRATCH/broken:1: " "$SCRATCH/syslog"
-	}
-	in_lab clients
+	in_lab || return "$status"
+	syslog_up
+	"$TOOLS/peer" -e exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST"
+	wait_for grep -q 'user=bob .* reason=denied$' "$SCRATCH/syslog"
+	printf 'allow\n' >"$SCRATCH/broken"
+	"$TOOLS/peer" -e exec-tcp expect "$REJECTED" expect-eof close expect-exit 2 -- "$BIN" -a "$SCRATCH/broken"
+	wait_for grep -q 'reason=broken-list$' "$SCRATCH/syslog"
+	grep -q "$SCRATCH/broken:1: " "$SCRATCH/syslog"
 }
 
 @test "the built-in list is told of, and is the rule" {
-	built_in() {
-		rm -f /etc/socks4-stdio.acl
-		"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 alice)" \
-			expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof -- "$BIN" -l stderr
-		logged '.*built-in.*' 'open .* rule=built-in:1.*' 'close .* rule=built-in:1 .*'
-	}
-	in_lab built_in
+	in_lab || return "$status"
+	rm -f /etc/socks4-stdio.acl
+	"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 alice)" \
+		expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof -- "$BIN" -l stderr
+	logged '.*built-in.*' 'open .* rule=built-in:1.*' 'close .* rule=built-in:1 .*'
 }

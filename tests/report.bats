@@ -5,9 +5,7 @@ load launch
 
 setup() {
 	REPORT=$EXAMPLES/log/socks4-report
-	export REPORT
-	mkdir -p "$BATS_TEST_TMPDIR"
-	cd "$BATS_TEST_TMPDIR" || return 1
+	cd "$SCRATCH" || return 1
 }
 
 # on_awks FILE...: the report, the same by each awk that is here, and by two at least
@@ -91,29 +89,27 @@ Bytes up: 24, down: 88, sum: 112' ]
 
 @test "the lines of rsyslog, in a file of its own, which logrotate takes away" {
 	require rsyslogd logrotate
-	syslogged() {
-		local log=/var/log/socks4-stdio.log
-		gateway_up log/rsyslog.conf=/etc/rsyslog.d/30-socks4-stdio.conf log/logrotate=/etc/logrotate.d/socks4-stdio
-		rsyslog_up
-		"$TOOLS/serve" -a 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -a /etc/socks4-stdio.acl >/dev/null &
-		wait_for listening gateway 10.1.0.1:1080
-		logged_sessions
-		wait_for all_logged "$log"
-		[ "$(stat -c '%a %U %G' "$log")" = '640 root adm' ]
-		logger -t other 'open cmd=connect src=192.0.2.1:1 dst=192.0.2.2:2'
-		wait_for grep -q other /var/log/syslog
-		refute grep socks4-stdio /var/log/syslog
-		cp "$log" "$SCRATCH/log"
-		# logrotate wants nobody else to be able to write there.
-		chmod 644 /etc/logrotate.d/socks4-stdio
-		rotate
-		cmp "$log.1" "$SCRATCH/log"
-		logged_sessions
-		wait_for all_logged "$log"
-		rotate
-		gzip -cd "$log.2.gz" | cmp - "$SCRATCH/log"
-	}
-	in_lab logged_sessions all_logged rotate let_go gateway_up syslogged
+	in_lab || return "$status"
+	local log=/var/log/socks4-stdio.log
+	gateway_up log/rsyslog.conf=/etc/rsyslog.d/30-socks4-stdio.conf log/logrotate=/etc/logrotate.d/socks4-stdio
+	rsyslog_up
+	"$TOOLS/serve" -a 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -a /etc/socks4-stdio.acl >/dev/null &
+	wait_for listening gateway 10.1.0.1:1080
+	logged_sessions
+	wait_for all_logged "$log"
+	[ "$(stat -c '%a %U %G' "$log")" = '640 root adm' ]
+	logger -t other 'open cmd=connect src=192.0.2.1:1 dst=192.0.2.2:2'
+	wait_for grep -q other /var/log/syslog
+	refute grep socks4-stdio /var/log/syslog
+	cp "$log" "$SCRATCH/log"
+	# logrotate wants nobody else to be able to write there.
+	chmod 644 /etc/logrotate.d/socks4-stdio
+	rotate
+	cmp "$log.1" "$SCRATCH/log"
+	logged_sessions
+	wait_for all_logged "$log"
+	rotate
+	gzip -cd "$log.2.gz" | cmp - "$SCRATCH/log"
 	on_awks -b log >report
 	cat report
 	told report
@@ -128,24 +124,22 @@ Bytes up: 24, down: 88, sum: 112' ]
 
 @test "the lines of the journal, also when they go on to rsyslog" {
 	require rsyslogd logrotate
-	journalled() {
-		local log=/var/log/socks4-stdio.log
-		mkdir -p /etc/rsyslog.d
-		cp "$EXAMPLES/log/rsyslog.conf" /etc/rsyslog.d/30-socks4-stdio.conf
-		sed -i /imklog/d /etc/rsyslog.conf
-		systemctl --quiet enable rsyslog.service
-		systemctl start rsyslog.service socks4-stdio.socket
-		wait_for listening gateway '*:1080'
-		logged_sessions
-		wait_for in_journal
-		wait_for all_logged "$log"
-		cp "$log" "$SCRATCH/forwarded"
-		cp "$EXAMPLES/log/logrotate" /etc/logrotate.d/socks4-stdio
-		rotate
-		logged_sessions
-		wait_for all_logged "$log"
-	}
-	in_boot logged_sessions all_logged rotate let_go in_journal journalled
+	in_boot || return "$status"
+	local log=/var/log/socks4-stdio.log
+	mkdir -p /etc/rsyslog.d
+	cp "$EXAMPLES/log/rsyslog.conf" /etc/rsyslog.d/30-socks4-stdio.conf
+	sed -i /imklog/d /etc/rsyslog.conf
+	systemctl --quiet enable rsyslog.service
+	systemctl start rsyslog.service socks4-stdio.socket
+	wait_for listening gateway '*:1080'
+	logged_sessions
+	wait_for in_journal
+	wait_for all_logged "$log"
+	cp "$log" "$SCRATCH/forwarded"
+	cp "$EXAMPLES/log/logrotate" /etc/logrotate.d/socks4-stdio
+	rotate
+	logged_sessions
+	wait_for all_logged "$log"
 	for file in log forwarded; do
 		on_awks -b "$file" >report
 		cat report
@@ -154,14 +148,12 @@ Bytes up: 24, down: 88, sum: 112' ]
 }
 
 @test "plain lines, as supervisors' loggers keep them" {
-	plain() {
-		gateway_up
-		"$TOOLS/serve" -a 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -l stderr -a /etc/socks4-stdio.acl >/dev/null 2>"$SCRATCH/log" &
-		wait_for listening gateway 10.1.0.1:1080
-		logged_sessions
-		wait_for all_logged "$SCRATCH/log"
-	}
-	in_lab logged_sessions all_logged gateway_up plain
+	in_lab || return "$status"
+	gateway_up
+	"$TOOLS/serve" -a 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -l stderr -a /etc/socks4-stdio.acl >/dev/null 2>"$SCRATCH/log" &
+	wait_for listening gateway 10.1.0.1:1080
+	logged_sessions
+	wait_for all_logged "$SCRATCH/log"
 	on_awks -b log >report
 	cat report
 	told report

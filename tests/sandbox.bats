@@ -7,7 +7,9 @@ load helper
 
 setup() {
 	LIST=$SCRATCH/list
+	export BUILDS
 	echo 'permit from any' >"$LIST"
+	goodbye=(shutdown 2:expect-eof 2:close expect-eof)
 	[ -x "$TOOLS/trespass" ]
 }
 
@@ -43,8 +45,6 @@ session() {
 		expect "$GRANTED" 2:accept "${words[@]}" -- "${PROGRAM[@]}" "$@" >/dev/null
 }
 
-goodbye=(shutdown 2:expect-eof 2:close expect-eof)
-
 # held [OPTION...]: a session in the background whose relay has moved a byte; it goes on after `go`. fd 2 is no regular file.
 held() {
 	rm -f "$SCRATCH/up" "$SCRATCH/go"
@@ -79,17 +79,6 @@ state() {
 
 descriptors() {
 	find "/proc/$1/fd" -type l | wc -l
-}
-
-# in_lab FUNCTION...: the last one on a machine of its own with a syslog; the others are what it calls
-in_lab() {
-	{
-		printf '. %q\nset -eE\ntrap %q ERR\n' "$TESTS/helper.bash" "echo failed: \$BASH_COMMAND >&2"
-		declare -p LIST BUILDS goodbye
-		declare -f each_build everywhere held go limit_of limited state descriptors syslog_up syslog_down "$@"
-		printf '%s\n' "${!#}"
-	} >"$SCRATCH/inside"
-	lab bash "$SCRATCH/inside"
 }
 
 # syslog_up NAME: what it gets is in $SCRATCH/NAME
@@ -137,6 +126,7 @@ syslog_down() {
 }
 
 @test "limits, no new privileges, a filter, and five descriptors while syslog is open" {
+	in_lab || return "$status"
 	confined() {
 		syslog_up log
 		held -l syslog
@@ -150,10 +140,7 @@ syslog_down() {
 		grep -q 'close cmd=connect .* up=2 down=1 .* reason=eof$' "$SCRATCH/log"
 		[ "$(grep -c sandbox= "$SCRATCH/log")" -eq 0 ]
 	}
-	all() {
-		each_build confined
-	}
-	in_lab confined all
+	each_build confined
 }
 
 @test "a limit of open files that is lower stays" {
@@ -210,6 +197,7 @@ files() {
 }
 
 @test "a restarted syslogd costs a line and not the session" {
+	in_lab || return "$status"
 	restarted() {
 		syslog_up before
 		held -l syslog
@@ -226,13 +214,11 @@ files() {
 		[[ $(head -n 1 "$SCRATCH/after") == *'open cmd=connect'* ]]
 		[[ $(tail -n 1 "$SCRATCH/after") == *'close cmd=connect'*reason=eof ]]
 	}
-	all() {
-		everywhere restarted
-	}
-	in_lab restarted all
+	everywhere restarted
 }
 
 @test "without a sandbox a restarted syslogd is reached anew" {
+	in_lab || return "$status"
 	reached() {
 		syslog_up before
 		held -l syslog
@@ -244,14 +230,12 @@ files() {
 		[ "$(wc -l <"$SCRATCH/after")" -eq 1 ]
 		[[ $(cat "$SCRATCH/after") == *'close cmd=connect'*reason=eof ]]
 	}
-	all() {
-		BUILDS="$TOOLS/openbsd $TOOLS/freebsd"
-		BSD_FAILS=1 each_build reached
-	}
-	in_lab reached all
+	BUILDS="$TOOLS/openbsd $TOOLS/freebsd"
+	BSD_FAILS=1 each_build reached
 }
 
 @test "the name of a link-local address's interface is in the lines of a confined session" {
+	in_lab || return "$status"
 	scoped() {
 		rm -f "$SCRATCH/log"
 		"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec 'tcp=[fe80::1%lo]' same \
@@ -260,14 +244,12 @@ files() {
 		grep -q '^open cmd=connect src=\[fe80::1%lo\]:' "$SCRATCH/log"
 		grep -q '^close cmd=connect src=\[fe80::1%lo\]:.* reason=eof$' "$SCRATCH/log"
 	}
-	all() {
-		ip address add fe80::1/64 dev lo nodad
-		everywhere scoped
-	}
-	in_lab scoped all
+	ip address add fe80::1/64 dev lo nodad
+	everywhere scoped
 }
 
 @test "a session without a syslogd goes on, also when one comes up" {
+	in_lab || return "$status"
 	absent() {
 		held -l syslog
 		syslog_up log
@@ -275,10 +257,7 @@ files() {
 		syslog_down
 		[ ! -s "$SCRATCH/log" ]
 	}
-	all() {
-		everywhere absent
-	}
-	in_lab absent all
+	everywhere absent
 }
 
 @test "a kernel without seccomp: the open line says so, the limits hold, the session is unharmed" {

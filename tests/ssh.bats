@@ -62,70 +62,62 @@ permitted_and_denied() {
 }
 
 @test "a forced command in authorized_keys: what the list permits, and nothing else" {
-	by_key() {
-		gateway_up key
-		permitted_and_denied
-		# ssh's own forwarding, another command and a terminal are not to be had.
-		refute on client timeout 10 ssh -S none -l alice -W 203.0.113.80:80 gateway </dev/null >"$SCRATCH/forwarded" 2>&1
-		grep -q 'administratively prohibited' "$SCRATCH/forwarded"
-		[ -z "$(on client timeout 10 ssh -S none -l alice gateway id </dev/null 2>/dev/null | tr -d '\000[\133')" ]
-	}
-	in_lab gateway_up socat_up through code_through permitted_and_denied by_key
+	in_lab || return "$status"
+	gateway_up key
+	permitted_and_denied
+	# ssh's own forwarding, another command and a terminal are not to be had.
+	refute on client timeout 10 ssh -S none -l alice -W 203.0.113.80:80 gateway </dev/null >"$SCRATCH/forwarded" 2>&1
+	grep -q 'administratively prohibited' "$SCRATCH/forwarded"
+	[ -z "$(on client timeout 10 ssh -S none -l alice gateway id </dev/null 2>/dev/null | tr -d '\000[\133')" ]
 }
 
 @test "a Match block in sshd_config: what the list permits, and nothing else" {
-	by_group() {
-		gateway_up group
-		permitted_and_denied
-		refute on client timeout 10 ssh -S none -l alice -W 203.0.113.80:80 gateway </dev/null >"$SCRATCH/forwarded" 2>&1
-		grep -q 'administratively prohibited' "$SCRATCH/forwarded"
-		# The same login without the group's restriction would be let through.
-		gpasswd -d alice socks >/dev/null
-		on client timeout 10 ssh -S none -l alice gateway id </dev/null | grep -q alice
-	}
-	in_lab gateway_up socat_up through code_through permitted_and_denied by_group
+	in_lab || return "$status"
+	gateway_up group
+	permitted_and_denied
+	refute on client timeout 10 ssh -S none -l alice -W 203.0.113.80:80 gateway </dev/null >"$SCRATCH/forwarded" 2>&1
+	grep -q 'administratively prohibited' "$SCRATCH/forwarded"
+	# The same login without the group's restriction would be let through.
+	gpasswd -d alice socks >/dev/null
+	on client timeout 10 ssh -S none -l alice gateway id </dev/null | grep -q alice
 }
 
 @test "ident require passes the login that ssh authenticated, and no other" {
-	identity() {
-		gateway_up key
-		socat_up
-		on server "$TOOLS/serve" -a 203.0.113.80 22 bash -c "$(declare -f web); web" >/dev/null &
-		wait_for listening server 203.0.113.80:22
-		export URL=http://203.0.113.80:22/
-		[ "$(through alice@)" = hello ]
-		wait_for log_has 'open .* user=alice ident=alice .*dst=203.0.113.80:22'
-		[ "$(code_through root@)" = 93 ]
-		wait_for log_has 'refuse .* user=root .*code=93 reason=ident-mismatch$'
-		[ "$(code_through '')" = 93 ]
-	}
-	in_lab gateway_up socat_up through code_through identity
+	in_lab || return "$status"
+	gateway_up key
+	socat_up
+	on server "$TOOLS/serve" -a 203.0.113.80 22 bash -c "$(declare -f web); web" >/dev/null &
+	wait_for listening server 203.0.113.80:22
+	export URL=http://203.0.113.80:22/
+	[ "$(through alice@)" = hello ]
+	wait_for log_has 'open .* user=alice ident=alice .*dst=203.0.113.80:22'
+	[ "$(code_through root@)" = 93 ]
+	wait_for log_has 'refuse .* user=root .*code=93 reason=ident-mismatch$'
+	[ "$(code_through '')" = 93 ]
 }
 
 @test "ssh_config: ProxyCommand through a gateway that listens, the connection handed over" {
-	proxied() {
-		gateway_up key
-		cp "$EXAMPLES/socks4-stdio.acl" /etc/
-		"$TOOLS/serve" -a 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -a /etc/socks4-stdio.acl >/dev/null &
-		wait_for listening gateway 10.1.0.1:1080
-		useradd -M -d /run/bob -s /bin/sh bob
-		mkdir -p /run/bob/.ssh
-		cp /run/root/.ssh/id_ed25519.pub /run/bob/.ssh/authorized_keys
-		chown -R bob /run/bob
-		on server /usr/sbin/sshd -D -o ListenAddress=203.0.113.80 -o PidFile=none 2>"$SCRATCH/sshd2" &
-		wait_for listening server 203.0.113.80:22
-		sed 's/^gateway/www/' /run/root/.ssh/known_hosts >>/run/root/.ssh/known_hosts.new
-		cat /run/root/.ssh/known_hosts.new >>/run/root/.ssh/known_hosts
-		[ "$(on client timeout 20 ssh -l bob www.example.org echo arrived </dev/null)" = arrived ]
-		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=root .*dst=203.0.113.80:22 name=www.example.org'
-		# Handed over: while the session runs there is the gateway's process, and none of the client between.
-		mkfifo "$SCRATCH/input"
-		on client ssh -l bob www.example.org 'echo up; cat' <"$SCRATCH/input" >"$SCRATCH/up" &
-		exec 9>"$SCRATCH/input"
-		wait_for test -s "$SCRATCH/up"
-		[ "$(pgrep -c '^socks4-stdio')" = 1 ]
-		exec 9>&-
-		wait "$!"
-	}
-	in_lab gateway_up proxied
+	in_lab || return "$status"
+	gateway_up key
+	cp "$EXAMPLES/socks4-stdio.acl" /etc/
+	"$TOOLS/serve" -a 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -a /etc/socks4-stdio.acl >/dev/null &
+	wait_for listening gateway 10.1.0.1:1080
+	useradd -M -d /run/bob -s /bin/sh bob
+	mkdir -p /run/bob/.ssh
+	cp /run/root/.ssh/id_ed25519.pub /run/bob/.ssh/authorized_keys
+	chown -R bob /run/bob
+	on server /usr/sbin/sshd -D -o ListenAddress=203.0.113.80 -o PidFile=none 2>"$SCRATCH/sshd2" &
+	wait_for listening server 203.0.113.80:22
+	sed 's/^gateway/www/' /run/root/.ssh/known_hosts >>/run/root/.ssh/known_hosts.new
+	cat /run/root/.ssh/known_hosts.new >>/run/root/.ssh/known_hosts
+	[ "$(on client timeout 20 ssh -l bob www.example.org echo arrived </dev/null)" = arrived ]
+	wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=root .*dst=203.0.113.80:22 name=www.example.org'
+	# Handed over: while the session runs there is the gateway's process, and none of the client between.
+	mkfifo "$SCRATCH/input"
+	on client ssh -l bob www.example.org 'echo up; cat' <"$SCRATCH/input" >"$SCRATCH/up" &
+	exec 9>"$SCRATCH/input"
+	wait_for test -s "$SCRATCH/up"
+	[ "$(pgrep -c '^socks4-stdio')" = 1 ]
+	exec 9>&-
+	wait "$!"
 }

@@ -26,115 +26,96 @@ failed_units() {
 }
 
 @test "systemd-analyze verify has nothing to say about the units" {
-	verify() {
-		cd /etc/systemd/system
-		systemd-analyze verify --man=no ./socks4-stdio.socket ./socks4-stdio@.service ./socks4-stdio-local.socket \
-			./socks4-stdio-local@.service 2>&1
-	}
-	DROP_IN='' run in_boot verify
-	[ "$status" -eq 0 ]
-	[ -z "$output" ]
+	DROP_IN='' in_boot || return "$status"
+	cd /etc/systemd/system
+	systemd-analyze verify --man=no ./socks4-stdio.socket ./socks4-stdio@.service ./socks4-stdio-local.socket \
+		./socks4-stdio-local@.service >"$SCRATCH/said" 2>&1
+	[ ! -s "$SCRATCH/said" ]
 }
 
 @test "systemd-analyze security finds an exposure of 1.1 at most" {
-	exposure() {
-		systemd-analyze security --offline=yes --no-pager --threshold=11 /etc/systemd/system/socks4-stdio@.service
-	}
-	DROP_IN='' run in_boot exposure
-	echo "$output"
-	[ "$status" -eq 0 ]
-	[[ "$output" == *'Overall exposure level'* ]]
+	DROP_IN='' in_boot || return "$status"
+	systemd-analyze security --offline=yes --no-pager --threshold=11 /etc/systemd/system/socks4-stdio@.service >"$SCRATCH/said"
+	grep -q 'Overall exposure level' "$SCRATCH/said"
 }
 
 @test "a session is served and logged with its priority, and its unit is gone afterwards" {
-	session() {
-		socket_up
-		[ "$(fetch)" = hello ]
-		[ "$(URL=http://www.example.org/ fetch --proxy socks4a://alice@10.1.0.1:1080)" = hello ]
-		wait_for journal_has 6 '^open cmd=connect src=10.1.0.2:[0-9]+ user="" dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
-		wait_for journal_has 6 '^open .* user=alice .*name=www.example.org'
-		wait_for journal_has 6 '^close .* reason=eof$'
-		wait_for no_session_left
-		[ -z "$(failed_units)" ]
-	}
-	in_boot socket_up journal_has no_session_left failed_units session
+	in_boot || return "$status"
+	socket_up
+	[ "$(fetch)" = hello ]
+	[ "$(URL=http://www.example.org/ fetch --proxy socks4a://alice@10.1.0.1:1080)" = hello ]
+	wait_for journal_has 6 '^open cmd=connect src=10.1.0.2:[0-9]+ user="" dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
+	wait_for journal_has 6 '^open .* user=alice .*name=www.example.org'
+	wait_for journal_has 6 '^close .* reason=eof$'
+	wait_for no_session_left
+	[ -z "$(failed_units)" ]
 }
 
 @test "a refusal is a notice and leaves no failed unit" {
-	refused() {
-		socket_up
-		[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
-		wait_for journal_has 5 '^refuse .*code=91 reason=denied$'
-		wait_for no_session_left
-		[ -z "$(failed_units)" ]
-	}
-	in_boot socket_up journal_has no_session_left failed_units refused
+	in_boot || return "$status"
+	socket_up
+	[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
+	wait_for journal_has 5 '^refuse .*code=91 reason=denied$'
+	wait_for no_session_left
+	[ -z "$(failed_units)" ]
 }
 
 @test "the sandbox lets BIND, IDENT and names from DNS work" {
-	all_of_it() {
-		rm -f /etc/resolv.conf
-		printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >/etc/resolv.conf
-		printf 'passwd: files systemd\ngroup: files\nhosts: files dns\nservices: files\n' >/etc/nsswitch.conf
-		"$TOOLS/dnsd" 'in-dns.example.org A 203.0.113.80' >/dev/null &
-		identd_up alice
-		printf '%s\n' 'deny to internal' 'permit connect from internal to .example.org port http ident require' \
-			'permit bind from internal' >/etc/socks4-stdio.acl
-		socket_up
-		[ "$(URL=http://in-dns.example.org/ fetch --proxy socks4a://alice@10.1.0.1:1080)" = hello ]
-		wait_for journal_has 6 '^open .* ident=alice .*name=in-dns.example.org'
-		[ "$(bind_and_call)" = 'called back' ]
-		wait_for no_session_left
-		[ -z "$(failed_units)" ]
-	}
-	in_boot socket_up journal_has no_session_left failed_units all_of_it
+	in_boot || return "$status"
+	rm -f /etc/resolv.conf
+	printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >/etc/resolv.conf
+	printf 'passwd: files systemd\ngroup: files\nhosts: files dns\nservices: files\n' >/etc/nsswitch.conf
+	"$TOOLS/dnsd" 'in-dns.example.org A 203.0.113.80' >/dev/null &
+	identd_up alice
+	printf '%s\n' 'deny to internal' 'permit connect from internal to .example.org port http ident require' \
+		'permit bind from internal' >/etc/socks4-stdio.acl
+	socket_up
+	[ "$(URL=http://in-dns.example.org/ fetch --proxy socks4a://alice@10.1.0.1:1080)" = hello ]
+	wait_for journal_has 6 '^open .* ident=alice .*name=in-dns.example.org'
+	[ "$(bind_and_call)" = 'called back' ]
+	wait_for no_session_left
+	[ -z "$(failed_units)" ]
 }
 
 @test "internal holds on a machine that lets sockets be bound to any address" {
-	internal() {
-		ip address add 203.0.113.2/24 dev server
-		on server "$TOOLS/serve" -a 203.0.113.81 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
-		on gateway "$TOOLS/serve" -a 203.0.113.2 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
-		wait_for listening server 203.0.113.81:80
-		wait_for listening gateway 203.0.113.2:80
-		printf 'deny to internal\npermit from any\n' >/etc/socks4-stdio.acl
-		mount -o remount,bind,rw /proc/sys
-		echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind
-		socket_up
-		[ "$(URL=http://203.0.113.81/ fetch)" = hello ]
-		[ "$(URL=http://203.0.113.2/ refusal)" = 91 ]
-		wait_for journal_has 5 '^refuse .*dst=203.0.113.2:80 rule=/etc/socks4-stdio.acl:1 code=91 reason=denied$'
-	}
-	in_boot socket_up journal_has internal
+	in_boot || return "$status"
+	ip address add 203.0.113.2/24 dev server
+	on server "$TOOLS/serve" -a 203.0.113.81 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
+	on gateway "$TOOLS/serve" -a 203.0.113.2 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
+	wait_for listening server 203.0.113.81:80
+	wait_for listening gateway 203.0.113.2:80
+	printf 'deny to internal\npermit from any\n' >/etc/socks4-stdio.acl
+	mount -o remount,bind,rw /proc/sys
+	echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind
+	socket_up
+	[ "$(URL=http://203.0.113.81/ fetch)" = hello ]
+	[ "$(URL=http://203.0.113.2/ refusal)" = 91 ]
+	wait_for journal_has 5 '^refuse .*dst=203.0.113.2:80 rule=/etc/socks4-stdio.acl:1 code=91 reason=denied$'
 }
 
 @test "MaxConnectionsPerSource holds for one source, and only for it" {
-	limit() {
-		socket_up
-		hold 17
-		[ "$(held)" = $'1 -\n16 90' ]
-		printf 'permit from 198.51.100.7\n' >>/etc/socks4-stdio.acl
-		[ "$(fetch --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" = hello ]
-		release
-		wait_for no_session_left
-		[ "$(fetch)" = hello ]
-		[ -z "$(failed_units)" ]
-	}
-	in_boot socket_up no_session_left failed_units limit
+	in_boot || return "$status"
+	socket_up
+	hold 17
+	[ "$(held)" = $'1 -\n16 90' ]
+	printf 'permit from 198.51.100.7\n' >>/etc/socks4-stdio.acl
+	[ "$(fetch --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" = hello ]
+	release
+	wait_for no_session_left
+	[ "$(fetch)" = hello ]
+	[ -z "$(failed_units)" ]
 }
 
 @test "a broken list fails its sessions, but their units are collected" {
-	broken() {
-		echo 'permit everything' >/etc/socks4-stdio.acl
-		socket_up
-		[ "$(refusal)" = 91 ]
-		wait_for journal_has 3 'socks4-stdio.acl:1: '
-		wait_for no_session_left
-		[ -z "$(failed_units)" ]
-		cp "$EXAMPLES/socks4-stdio.acl" /etc/
-		[ "$(fetch)" = hello ]
-	}
-	in_boot socket_up journal_has no_session_left failed_units broken
+	in_boot || return "$status"
+	echo 'permit everything' >/etc/socks4-stdio.acl
+	socket_up
+	[ "$(refusal)" = 91 ]
+	wait_for journal_has 3 'socks4-stdio.acl:1: '
+	wait_for no_session_left
+	[ -z "$(failed_units)" ]
+	cp "$EXAMPLES/socks4-stdio.acl" /etc/
+	[ "$(fetch)" = hello ]
 }
 
 local_up() {
@@ -156,29 +137,27 @@ local_request() {
 }
 
 @test "over the Unix socket the kernel names the caller" {
-	over_unix() {
-		sed -i /^alice:/d /etc/passwd /etc/shadow /etc/group /etc/gshadow
-		useradd -M -N -s /bin/false alice
-		local_up
-		[ "$(stat -c '%a %U %F' /run/socks4-stdio /run/socks4-stdio/socket | tr '\n' ' ')" = '755 root directory 666 root socket ' ]
-		[ "$(as alice curl -sS --max-time 30 --proxy 'socks4://alice@localhost/run/socks4-stdio/socket' http://203.0.113.80/)" = hello ]
-		wait_for journal_has 6 '^open cmd=connect src=local user=alice ident=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio-local.acl:[0-9]+( sandbox=none)?$'
-		wait_for journal_has 6 '^close .* reason=eof$'
-		[ "$(printf 'GET / HTTP/1.0\r\n\r\n' | as alice /usr/local/sbin/socks4-stdio -c /run/socks4-stdio/socket 203.0.113.80 80 | tail -n 1)" = hello ]
-		# The repository may be closed to all but root.
-		install -m 755 "$TOOLS/peer" /run/peer
-		[ "$(local_request alice root 80)" = 93 ]
-		[ "$(local_request daemon alice 80)" = 93 ]
-		[ "$(local_request alice '' 80)" = 93 ]
-		[ "$(local_request alice alice 25)" = 91 ]
-		wait_for journal_has 5 '^refuse .* user=alice ident=daemon .* code=93 reason=ident-mismatch$'
-		# Nobody but root can take its place, or the proxy's.
-		refute as alice rm -f /run/socks4-stdio/socket 2>"$SCRATCH/rm"
-		refute as alice touch /run/socks4-stdio/other 2>>"$SCRATCH/rm"
-		wait_for no_session_left
-		[ -z "$(failed_units)" ]
-		systemctl stop socks4-stdio-local.socket
-		[ ! -e /run/socks4-stdio/socket ]
-	}
-	in_boot journal_has no_session_left failed_units local_up as local_request over_unix
+	in_boot || return "$status"
+	sed -i /^alice:/d /etc/passwd /etc/shadow /etc/group /etc/gshadow
+	useradd -M -N -s /bin/false alice
+	local_up
+	[ "$(stat -c '%a %U %F' /run/socks4-stdio /run/socks4-stdio/socket | tr '\n' ' ')" = '755 root directory 666 root socket ' ]
+	[ "$(as alice curl -sS --max-time 30 --proxy 'socks4://alice@localhost/run/socks4-stdio/socket' http://203.0.113.80/)" = hello ]
+	wait_for journal_has 6 '^open cmd=connect src=local user=alice ident=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio-local.acl:[0-9]+( sandbox=none)?$'
+	wait_for journal_has 6 '^close .* reason=eof$'
+	[ "$(printf 'GET / HTTP/1.0\r\n\r\n' | as alice /usr/local/sbin/socks4-stdio -c /run/socks4-stdio/socket 203.0.113.80 80 | tail -n 1)" = hello ]
+	# The repository may be closed to all but root.
+	install -m 755 "$TOOLS/peer" /run/peer
+	[ "$(local_request alice root 80)" = 93 ]
+	[ "$(local_request daemon alice 80)" = 93 ]
+	[ "$(local_request alice '' 80)" = 93 ]
+	[ "$(local_request alice alice 25)" = 91 ]
+	wait_for journal_has 5 '^refuse .* user=alice ident=daemon .* code=93 reason=ident-mismatch$'
+	# Nobody but root can take its place, or the proxy's.
+	refute as alice rm -f /run/socks4-stdio/socket 2>"$SCRATCH/rm"
+	refute as alice touch /run/socks4-stdio/other 2>>"$SCRATCH/rm"
+	wait_for no_session_left
+	[ -z "$(failed_units)" ]
+	systemctl stop socks4-stdio-local.socket
+	[ ! -e /run/socks4-stdio/socket ]
 }

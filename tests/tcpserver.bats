@@ -23,31 +23,25 @@ session() {
 
 @test "tcpserver of ucspi-tcp serves sessions" {
 	require tcpserver
-	ucspi() {
-		session tcpserver
-		[ "$(held)" = '17 90' ]
-	}
-	in_lab run_up session ucspi
+	in_lab || return "$status"
+	session tcpserver
+	[ "$(held)" = '17 90' ]
 }
 
 @test "tcpsvd of ipsvd serves sessions, 16 of one client" {
 	daemon ipsvd usr/bin/tcpsvd
-	ipsvd() {
-		session tcpsvd
-		[ "$(held)" = $'1 -\n16 90' ]
-	}
-	in_lab run_up session ipsvd
+	in_lab || return "$status"
+	session tcpsvd
+	[ "$(held)" = $'1 -\n16 90' ]
 }
 
 @test "run takes a server by itself, and refuses one that it does not know" {
 	require tcpserver
-	chosen() {
-		install_files socks4-stdio.acl=/etc/socks4-stdio.acl tcpserver/run=/run/service/run
-		PORT=1081 /run/service/run >"$SCRATCH/log" &
-		wait_for listening gateway '*:1081'
-		[ "$(fetch --socks4 10.1.0.1:1081)" = hello ]
-		refute env SERVER=other /run/service/run >"$SCRATCH/other"
-		[ "$(cat "$SCRATCH/other")" = 'run: no such server: other' ]
-	}
-	in_lab chosen
+	in_lab || return "$status"
+	install_files socks4-stdio.acl=/etc/socks4-stdio.acl tcpserver/run=/run/service/run
+	PORT=1081 /run/service/run >"$SCRATCH/log" &
+	wait_for listening gateway '*:1081'
+	[ "$(fetch --socks4 10.1.0.1:1081)" = hello ]
+	refute env SERVER=other /run/service/run >"$SCRATCH/other"
+	[ "$(cat "$SCRATCH/other")" = 'run: no such server: other' ]
 }

@@ -16,33 +16,27 @@ xinetd_up() {
 }
 
 @test "xinetd serves a session" {
-	session() {
-		xinetd_up
-		[ "$(fetch --proxy socks4://alice@10.1.0.1:1080)" = hello ]
-		wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
-		wait_for log_has 'close cmd=connect .* reason=eof$'
-		[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
-		wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
-	}
-	in_lab xinetd_up session
+	in_lab || return "$status"
+	xinetd_up
+	[ "$(fetch --proxy socks4://alice@10.1.0.1:1080)" = hello ]
+	wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
+	wait_for log_has 'close cmd=connect .* reason=eof$'
+	[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
+	wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
 }
 
 @test "only_from turns strangers away before the program starts, list or no list" {
-	strangers() {
-		xinetd_up
-		echo 'permit from any' >/etc/socks4-stdio.acl
-		[ "$(fetch)" = hello ]
-		[[ "$(refusal --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" == other:* ]]
-		refute log_has 'src=198\.51\.100\.7'
-	}
-	in_lab xinetd_up strangers
+	in_lab || return "$status"
+	xinetd_up
+	echo 'permit from any' >/etc/socks4-stdio.acl
+	[ "$(fetch)" = hello ]
+	[[ "$(refusal --interface 198.51.100.7 --proxy socks4://198.51.100.1:1080)" == other:* ]]
+	refute log_has 'src=198\.51\.100\.7'
 }
 
 @test "per_source holds" {
-	limit() {
-		xinetd_up
-		hold 17
-		[ "$(held)" = $'1 -\n16 90' ]
-	}
-	in_lab xinetd_up limit
+	in_lab || return "$status"
+	xinetd_up
+	hold 17
+	[ "$(held)" = $'1 -\n16 90' ]
 }
