@@ -41,15 +41,10 @@ table() {
 	[ "$rows" -gt 0 ] && [ "$wrong" -eq 0 ]
 }
 
-# machine SCRIPT: run it in the lab, where names are those of the dnsd that it may start with `names RECORD...`
-machine() {
-	lab bash -eu -c ". '$TESTS/helper.bash'
-$(declare -f answers table)
+# names RECORD...: in the lab, names are these
 names() {
-	start dnsd \"\$TOOLS/dnsd\" -l questions \"\$@\"
+	start dnsd "$TOOLS/dnsd" -l questions "$@"
 	port_of dnsd
-}
-$1"
 }
 
 @test "from: addresses, prefixes, both families, mapped ones" {
@@ -248,28 +243,27 @@ verdicts() {
 }
 
 @test "internal: the addresses of this host, as they are and hidden in IPv6" {
-	machine '
-		ip address add 198.51.100.77/32 dev lo
-		ip address add 2001:db8:77::1/128 dev lo nodad
-		printf "%s\n" "deny to internal" "deny from internal" "permit from any" >acl
-		table <<-END
-			connect u 203.0.113.1 198.51.100.77 80 deny 1
-			connect u 203.0.113.1 198.51.100.78 80 permit 3
-			connect u 203.0.113.1 ::ffff:198.51.100.77 80 deny 1 198.51.100.77
-			connect u 203.0.113.1 64:ff9b::c633:644d 80 deny 1
-			connect u 203.0.113.1 64:ff9b::c633:644e 80 permit 3
-			connect u 203.0.113.1 2002:c633:644d::1 80 deny 1
-			connect u 203.0.113.1 2001:db8:77::1 80 deny 1
-			connect u 203.0.113.1 2001:db8:77::2 80 permit 3
-			connect u 198.51.100.77 203.0.113.1 80 deny 2
-			connect u 2001:db8:77::1 203.0.113.1 80 deny 2
-			connect u 198.51.100.78 203.0.113.1 80 permit 3
-		END
-	'
+	in_lab || return "$status"
+	ip address add 198.51.100.77/32 dev lo
+	ip address add 2001:db8:77::1/128 dev lo nodad
+	printf "%s\n" "deny to internal" "deny from internal" "permit from any" >acl
+	table <<-END
+		connect u 203.0.113.1 198.51.100.77 80 deny 1
+		connect u 203.0.113.1 198.51.100.78 80 permit 3
+		connect u 203.0.113.1 ::ffff:198.51.100.77 80 deny 1 198.51.100.77
+		connect u 203.0.113.1 64:ff9b::c633:644d 80 deny 1
+		connect u 203.0.113.1 64:ff9b::c633:644e 80 permit 3
+		connect u 203.0.113.1 2002:c633:644d::1 80 deny 1
+		connect u 203.0.113.1 2001:db8:77::1 80 deny 1
+		connect u 203.0.113.1 2001:db8:77::2 80 permit 3
+		connect u 198.51.100.77 203.0.113.1 80 deny 2
+		connect u 2001:db8:77::1 203.0.113.1 80 deny 2
+		connect u 198.51.100.78 203.0.113.1 80 permit 3
+	END
 }
 
-# two_addresses: a host with a primary and a secondary address in each family, and with a range that was routed to it
-two_addresses='
+# two_addresses: the lab becomes a host with a primary and a secondary address in each family, and with a range that was routed to it
+two_addresses() {
 	ip link add wire type veth peer name far
 	ip link set far up
 	ip link set wire up
@@ -281,178 +275,176 @@ two_addresses='
 	ip route add local 198.51.99.0/28 dev lo
 	ip -6 route add local 2001:db8:99::/64 dev lo
 	printf "%s\n" "deny to internal" "permit from any" >acl
-	may_bind_to_any() {
-		echo "$1" >/proc/sys/net/ipv4/ip_nonlocal_bind
-		echo "$1" >/proc/sys/net/ipv6/ip_nonlocal_bind
-	}
-'
+}
+
+may_bind_to_any() {
+	echo "$1" >/proc/sys/net/ipv4/ip_nonlocal_bind
+	echo "$1" >/proc/sys/net/ipv6/ip_nonlocal_bind
+}
 
 @test "internal: secondary addresses and routed ranges of this host, and what it may bind to without having it" {
-	machine "$two_addresses"'
-		for nonlocal in 0 1; do
-			may_bind_to_any "$nonlocal"
-			table <<-END
-				connect u 203.0.113.1 198.51.100.77 80 deny 1
-				connect u 203.0.113.1 198.51.100.78 80 deny 1
-				connect u 203.0.113.1 64:ff9b::198.51.100.78 80 deny 1 64:ff9b::c633:644e
-				connect u 203.0.113.1 2002:c633:644e::1 80 deny 1
-				connect u 203.0.113.1 ::198.51.100.78 80 deny 1 ::c633:644e
-				connect u 203.0.113.1 198.51.100.255 80 deny 1
-				connect u 203.0.113.1 198.51.99.9 80 deny 1
-				connect u 203.0.113.1 198.51.99.16 80 permit 2
-				connect u 203.0.113.1 198.51.100.79 80 permit 2
-				connect u 203.0.113.1 203.0.113.9 80 permit 2
-				connect u 203.0.113.1 2001:db8:77::2 80 deny 1
-				connect u 203.0.113.1 2001:db8:77::3 80 permit 2
-				connect u 203.0.113.1 2001:db8:99::5 80 deny 1
-				connect u 203.0.113.1 2001:db8:9a::5 80 permit 2
-			END
-		done
-	'
+	in_lab || return "$status"
+	two_addresses
+	for nonlocal in 0 1; do
+		may_bind_to_any "$nonlocal"
+		table <<-END
+			connect u 203.0.113.1 198.51.100.77 80 deny 1
+			connect u 203.0.113.1 198.51.100.78 80 deny 1
+			connect u 203.0.113.1 64:ff9b::198.51.100.78 80 deny 1 64:ff9b::c633:644e
+			connect u 203.0.113.1 2002:c633:644e::1 80 deny 1
+			connect u 203.0.113.1 ::198.51.100.78 80 deny 1 ::c633:644e
+			connect u 203.0.113.1 198.51.100.255 80 deny 1
+			connect u 203.0.113.1 198.51.99.9 80 deny 1
+			connect u 203.0.113.1 198.51.99.16 80 permit 2
+			connect u 203.0.113.1 198.51.100.79 80 permit 2
+			connect u 203.0.113.1 203.0.113.9 80 permit 2
+			connect u 203.0.113.1 2001:db8:77::2 80 deny 1
+			connect u 203.0.113.1 2001:db8:77::3 80 permit 2
+			connect u 203.0.113.1 2001:db8:99::5 80 deny 1
+			connect u 203.0.113.1 2001:db8:9a::5 80 permit 2
+		END
+	done
 }
 
 # bats test_tags=no-valgrind,native
 @test "internal: without routes to ask for, bind tells; if it cannot, everything is internal to deny and nothing to permit" {
 	require strace
-	machine "$two_addresses"'
-		program=$BIN BIN=$PWD/traced
-		failing() {
-			printf "#!/bin/sh\nexec strace -f -qq -o calls %s %s \"\$@\"\n" "$*" "$program" >traced
-			chmod +x traced
-		}
-		export ASAN_OPTIONS=detect_leaks=0
+	in_lab || return "$status"
+	two_addresses
+	program=$BIN BIN=$PWD/traced
+	failing() {
+		printf "#!/bin/sh\nexec strace -f -qq -o calls %s %s \"\$@\"\n" "$*" "$program" >traced
+		chmod +x traced
+	}
+	export ASAN_OPTIONS=detect_leaks=0
 
-		failing -e inject=socket:error=EAFNOSUPPORT:when=1
+	failing -e inject=socket:error=EAFNOSUPPORT:when=1
+	table <<-END
+		connect u 203.0.113.1 198.51.100.78 80 deny 1
+		connect u 203.0.113.1 198.51.100.79 80 permit 2
+		connect u 203.0.113.1 2001:db8:77::2 80 deny 1
+		connect u 203.0.113.1 2001:db8:77::3 80 permit 2
+	END
+	grep -q "AF_NETLINK.*INJECTED" calls
+
+	failing -e inject=bind:error=EPERM
+	table <<-END
+		connect u 203.0.113.1 198.51.100.78 80 deny 1
+		connect u 203.0.113.1 198.51.100.79 80 permit 2
+	END
+
+	printf "%s\n" "deny to internal" "permit from any to 198.51.100.0/24" >acl
+	neither() {
 		table <<-END
 			connect u 203.0.113.1 198.51.100.78 80 deny 1
-			connect u 203.0.113.1 198.51.100.79 80 permit 2
-			connect u 203.0.113.1 2001:db8:77::2 80 deny 1
-			connect u 203.0.113.1 2001:db8:77::3 80 permit 2
+			connect u 203.0.113.1 198.51.100.79 80 deny 1
 		END
-		grep -q "AF_NETLINK.*INJECTED" calls
-
-		failing -e inject=bind:error=EPERM
+		cp acl denies
+		echo "permit from any to internal" >acl
 		table <<-END
-			connect u 203.0.113.1 198.51.100.78 80 deny 1
-			connect u 203.0.113.1 198.51.100.79 80 permit 2
+			connect u 203.0.113.1 198.51.100.78 80 deny default
+			connect u 203.0.113.1 198.51.100.79 80 deny default
 		END
-
-		printf "%s\n" "deny to internal" "permit from any to 198.51.100.0/24" >acl
-		neither() {
-			table <<-END
-				connect u 203.0.113.1 198.51.100.78 80 deny 1
-				connect u 203.0.113.1 198.51.100.79 80 deny 1
-			END
-			cp acl denies
-			echo "permit from any to internal" >acl
-			table <<-END
-				connect u 203.0.113.1 198.51.100.78 80 deny default
-				connect u 203.0.113.1 198.51.100.79 80 deny default
-			END
-			mv denies acl
-		}
-		failing -e inject=socket:error=EAFNOSUPPORT:when=1 -e inject=bind:error=EPERM
-		neither
-		may_bind_to_any 1
-		failing -e inject=socket:error=EAFNOSUPPORT:when=1
-		neither
-		failing -e inject=recvfrom:error=EAGAIN
-		neither
-	'
+		mv denies acl
+	}
+	failing -e inject=socket:error=EAFNOSUPPORT:when=1 -e inject=bind:error=EPERM
+	neither
+	may_bind_to_any 1
+	failing -e inject=socket:error=EAFNOSUPPORT:when=1
+	neither
+	failing -e inject=recvfrom:error=EAGAIN
+	neither
 }
 
 @test "names: exact, domains, without case and trailing dot, on label boundaries" {
-	machine '
-		names "www.example.org A 198.51.100.9" "example.org A 198.51.100.9" "a.b.example.org A 198.51.100.9" \
-			"badexample.org A 198.51.100.9" "one.test A 198.51.100.9" "x.one.test A 198.51.100.9" \
-			"two.test A 198.51.100.9" "onextest A 198.51.100.9" "_x.srv.test A 198.51.100.9" "any.test A 198.51.100.9"
-		printf "%s\n" "permit from any to .eXample.org." "permit from any to one.TEST,two.test." \
-			"permit from any to .Srv.test" "permit from any to 203.0.113.9" >acl
-		table <<-END
-			connect u 192.0.2.7 www.example.org 80 permit 1 www.example.org 198.51.100.9
-			connect u 192.0.2.7 example.org 80 permit 1 example.org 198.51.100.9
-			connect u 192.0.2.7 a.b.example.org 80 permit 1 a.b.example.org 198.51.100.9
-			connect u 192.0.2.7 WWW.Example.ORG 80 permit 1 WWW.Example.ORG 198.51.100.9
-			connect u 192.0.2.7 www.example.org. 80 permit 1 www.example.org 198.51.100.9
-			connect u 192.0.2.7 badexample.org 80 deny default badexample.org 198.51.100.9
-			connect u 192.0.2.7 One.Test 80 permit 2 One.Test 198.51.100.9
-			connect u 192.0.2.7 two.test 80 permit 2 two.test 198.51.100.9
-			connect u 192.0.2.7 two.test. 80 permit 2 two.test 198.51.100.9
-			connect u 192.0.2.7 x.one.test 80 deny default x.one.test 198.51.100.9
-			connect u 192.0.2.7 onextest 80 deny default onextest 198.51.100.9
-			connect u 192.0.2.7 _x.srv.test 80 permit 3 _x.srv.test 198.51.100.9
-			connect u 192.0.2.7 198.51.100.9 80 deny default
-		END
-	'
+	in_lab || return "$status"
+	names "www.example.org A 198.51.100.9" "example.org A 198.51.100.9" "a.b.example.org A 198.51.100.9" \
+		"badexample.org A 198.51.100.9" "one.test A 198.51.100.9" "x.one.test A 198.51.100.9" \
+		"two.test A 198.51.100.9" "onextest A 198.51.100.9" "_x.srv.test A 198.51.100.9" "any.test A 198.51.100.9"
+	printf "%s\n" "permit from any to .eXample.org." "permit from any to one.TEST,two.test." \
+		"permit from any to .Srv.test" "permit from any to 203.0.113.9" >acl
+	table <<-END
+		connect u 192.0.2.7 www.example.org 80 permit 1 www.example.org 198.51.100.9
+		connect u 192.0.2.7 example.org 80 permit 1 example.org 198.51.100.9
+		connect u 192.0.2.7 a.b.example.org 80 permit 1 a.b.example.org 198.51.100.9
+		connect u 192.0.2.7 WWW.Example.ORG 80 permit 1 WWW.Example.ORG 198.51.100.9
+		connect u 192.0.2.7 www.example.org. 80 permit 1 www.example.org 198.51.100.9
+		connect u 192.0.2.7 badexample.org 80 deny default badexample.org 198.51.100.9
+		connect u 192.0.2.7 One.Test 80 permit 2 One.Test 198.51.100.9
+		connect u 192.0.2.7 two.test 80 permit 2 two.test 198.51.100.9
+		connect u 192.0.2.7 two.test. 80 permit 2 two.test 198.51.100.9
+		connect u 192.0.2.7 x.one.test 80 deny default x.one.test 198.51.100.9
+		connect u 192.0.2.7 onextest 80 deny default onextest 198.51.100.9
+		connect u 192.0.2.7 _x.srv.test 80 permit 3 _x.srv.test 198.51.100.9
+		connect u 192.0.2.7 198.51.100.9 80 deny default
+	END
 }
 
 @test "names: each address is judged together with the name" {
-	machine '
-		names "example.org A 198.51.100.9" "example.org A 10.0.0.9" "example.org A 203.0.113.5" "example.org AAAA 2001:db8::9" \
-			"inner.test A 10.0.0.9" "six.test AAAA 2001:db8::9" "zero.test A 0.0.0.0" "mapped.test AAAA ::ffff:10.0.0.9"
-		cat >acl <<-END
-			deny to internal
-			deny to www.example.org
-			deny to 203.0.113.0/24
-			# a comment, so that the next line is number five
-			permit	from 192.0.2.0/24  to .example.org port 443 # the website
-			permit from any to six.test,zero.test
-			permit from any to 10.0.0.9
-		END
-		answers 0 -4 connect alice 192.0.2.7 example.org 443 <<-END
-			permit example.org 198.51.100.9 443 by acl:5: permit from 192.0.2.0/24 to .example.org port 443
-			deny example.org 10.0.0.9 443 by acl:1: deny to internal
-			deny example.org 203.0.113.5 443 by acl:3: deny to 203.0.113.0/24
-		END
-		answers 0 -6 connect alice 192.0.2.7 example.org 443 <<-END
-			permit example.org 2001:db8::9 443 by acl:5: permit from 192.0.2.0/24 to .example.org port 443
-		END
-		answers 1 connect alice 192.0.2.7 inner.test 443 <<<"deny inner.test 10.0.0.9 443 by acl:1: deny to internal"
-		answers 0 connect alice 203.0.113.9 six.test 1 <<-END
-			permit six.test 2001:db8::9 1 by acl:6: permit from any to six.test,zero.test
-		END
-		answers 1 connect alice 203.0.113.9 zero.test 1 <<<"deny zero.test 1: resolve-failed"
-		answers 1 bind alice 203.0.113.9 six.test 1 <<<"deny six.test 1: resolve-failed"
-		answers 1 connect alice 203.0.113.9 mapped.test 1 <<<"deny mapped.test 10.0.0.9 1 by acl:1: deny to internal"
-		answers 1 connect alice 203.0.113.9 missing.test 1 <<<"deny missing.test 1: resolve-failed"
-		answers 1 connect alice 203.0.113.9 Missing.test. 1 <<<"deny Missing.test 1: resolve-failed"
-	'
+	in_lab || return "$status"
+	names "example.org A 198.51.100.9" "example.org A 10.0.0.9" "example.org A 203.0.113.5" "example.org AAAA 2001:db8::9" \
+		"inner.test A 10.0.0.9" "six.test AAAA 2001:db8::9" "zero.test A 0.0.0.0" "mapped.test AAAA ::ffff:10.0.0.9"
+	cat >acl <<-END
+		deny to internal
+		deny to www.example.org
+		deny to 203.0.113.0/24
+		# a comment, so that the next line is number five
+		permit	from 192.0.2.0/24  to .example.org port 443 # the website
+		permit from any to six.test,zero.test
+		permit from any to 10.0.0.9
+	END
+	answers 0 -4 connect alice 192.0.2.7 example.org 443 <<-END
+		permit example.org 198.51.100.9 443 by acl:5: permit from 192.0.2.0/24 to .example.org port 443
+		deny example.org 10.0.0.9 443 by acl:1: deny to internal
+		deny example.org 203.0.113.5 443 by acl:3: deny to 203.0.113.0/24
+	END
+	answers 0 -6 connect alice 192.0.2.7 example.org 443 <<-END
+		permit example.org 2001:db8::9 443 by acl:5: permit from 192.0.2.0/24 to .example.org port 443
+	END
+	answers 1 connect alice 192.0.2.7 inner.test 443 <<<"deny inner.test 10.0.0.9 443 by acl:1: deny to internal"
+	answers 0 connect alice 203.0.113.9 six.test 1 <<-END
+		permit six.test 2001:db8::9 1 by acl:6: permit from any to six.test,zero.test
+	END
+	answers 1 connect alice 203.0.113.9 zero.test 1 <<<"deny zero.test 1: resolve-failed"
+	answers 1 bind alice 203.0.113.9 six.test 1 <<<"deny six.test 1: resolve-failed"
+	answers 1 connect alice 203.0.113.9 mapped.test 1 <<<"deny mapped.test 10.0.0.9 1 by acl:1: deny to internal"
+	answers 1 connect alice 203.0.113.9 missing.test 1 <<<"deny missing.test 1: resolve-failed"
+	answers 1 connect alice 203.0.113.9 Missing.test. 1 <<<"deny Missing.test 1: resolve-failed"
 }
 
 @test "names: nothing is looked up that no permit rule could match" {
-	machine '
-		names "asked.test A 198.51.100.9"
-		cat >acl <<-END
-			deny to .denied.test
-			deny to internal
-			deny user mallory
-			permit connect from 192.0.2.0/24 user alice port 80
-			permit from 192.0.2.0/24 to named.test port 81
-			permit bind from any to 2001:db8::/32 port 82
-			permit bind from any to 0.0.0.0 port 83
-			deny port 84
-			permit from 192.0.2.0/24 to 203.0.113.0/24 port 84
-		END
-		table <<-END
-			connect alice 192.0.2.7 denied.test 80 deny 1
-			connect alice 192.0.2.7 a.Denied.test 80 deny 1
-			connect mallory 192.0.2.7 q.test 80 deny 3
-			connect bob 192.0.2.7 q.test 80 deny default
-			connect alice 192.0.3.7 q.test 80 deny default
-			connect alice local q.test 80 deny default
-			connect alice 2001:db8::1 q.test 80 deny default
-			bind alice 192.0.2.7 q.test 80 deny default
-			connect alice 192.0.2.7 q.test 79 deny default
-			connect alice 192.0.2.7 q.test 81 deny default
-			connect alice 192.0.2.7 notnamed.test 81 deny default
-			bind alice 192.0.2.7 q.test 82 deny default
-			bind alice 192.0.2.7 q.test 83 deny default
-			connect alice 192.0.2.7 q.test 84 deny 8
-		END
-		[ ! -s questions ]
-		table <<<"connect alice 192.0.2.7 asked.test 80 permit 4 asked.test 198.51.100.9"
-		grep -q "^asked.test A" questions
-	'
+	in_lab || return "$status"
+	names "asked.test A 198.51.100.9"
+	cat >acl <<-END
+		deny to .denied.test
+		deny to internal
+		deny user mallory
+		permit connect from 192.0.2.0/24 user alice port 80
+		permit from 192.0.2.0/24 to named.test port 81
+		permit bind from any to 2001:db8::/32 port 82
+		permit bind from any to 0.0.0.0 port 83
+		deny port 84
+		permit from 192.0.2.0/24 to 203.0.113.0/24 port 84
+	END
+	table <<-END
+		connect alice 192.0.2.7 denied.test 80 deny 1
+		connect alice 192.0.2.7 a.Denied.test 80 deny 1
+		connect mallory 192.0.2.7 q.test 80 deny 3
+		connect bob 192.0.2.7 q.test 80 deny default
+		connect alice 192.0.3.7 q.test 80 deny default
+		connect alice local q.test 80 deny default
+		connect alice 2001:db8::1 q.test 80 deny default
+		bind alice 192.0.2.7 q.test 80 deny default
+		connect alice 192.0.2.7 q.test 79 deny default
+		connect alice 192.0.2.7 q.test 81 deny default
+		connect alice 192.0.2.7 notnamed.test 81 deny default
+		bind alice 192.0.2.7 q.test 82 deny default
+		bind alice 192.0.2.7 q.test 83 deny default
+		connect alice 192.0.2.7 q.test 84 deny 8
+	END
+	[ ! -s questions ]
+	table <<<"connect alice 192.0.2.7 asked.test 80 permit 4 asked.test 198.51.100.9"
+	grep -q "^asked.test A" questions
 }
 
 @test "BIND from any caller is permitted by exactly 0.0.0.0 alone, and denied as all else is" {
@@ -745,37 +737,36 @@ two_addresses='
 
 @test "-t: a name or address that leaves no family is not looked up" {
 	printf 'permit from any\n' >acl
-	machine '
-		names "both.test A 192.0.2.5" "both.test AAAA 2001:db8::5"
-		answers 1 -6 bind u local both.test 21 <<<"deny both.test 21: resolve-failed"
-		answers 1 -b ::1 bind u local both.test 21 <<<"deny both.test 21: resolve-failed"
-		answers 1 bind u local ::1 21 <<<"deny ::1 21: resolve-failed"
-		[ ! -s questions ]
-		answers 0 -b ::1 -b 127.0.0.1 bind u local both.test 21 <<<"permit both.test 192.0.2.5 21 by acl:1: permit from any"'
+	in_lab || return "$status"
+	names "both.test A 192.0.2.5" "both.test AAAA 2001:db8::5"
+	answers 1 -6 bind u local both.test 21 <<<"deny both.test 21: resolve-failed"
+	answers 1 -b ::1 bind u local both.test 21 <<<"deny both.test 21: resolve-failed"
+	answers 1 bind u local ::1 21 <<<"deny ::1 21: resolve-failed"
+	[ ! -s questions ]
+	answers 0 -b ::1 -b 127.0.0.1 bind u local both.test 21 <<<"permit both.test 192.0.2.5 21 by acl:1: permit from any"
 }
 
 @test "without -a the default file counts, without that the built-in list" {
-	machine '
-		rm -f /etc/socks4-stdio.acl
-		for source in 127.0.0.1 127.255.255.255 ::ffff:127.0.0.1 ::1; do
-			[ "$("$BIN" -t connect u "$source" 10.0.0.1 80)" = \
-				"permit 10.0.0.1 80 by built-in:1: permit from 127.0.0.0/8,::1" ]
-		done
-		for source in 128.0.0.0 10.0.0.1 local ::2; do
-			status=0
-			said=$("$BIN" -t connect u "$source" 10.0.0.1 80) || status=$?
-			[ "$status $said" = "1 deny 10.0.0.1 80 by default" ]
-		done
-		[ -z "$("$BIN" -t 2>said)" ]
-		[ "$(cat said)" = "no list: the built-in one is in force, permit from 127.0.0.0/8,::1" ]
-		printf "%s\n" "" "" "deny to internal" "" "" "" "permit from 192.0.2.0/24 to .example.org port 443" >/etc/socks4-stdio.acl
-		names "example.org A 198.51.100.9" "example.org A 10.0.0.9"
-		"$BIN" -t connect alice 192.0.2.7 example.org 443 >said
-		diff - said <<-END
-			permit example.org 198.51.100.9 443 by /etc/socks4-stdio.acl:7: permit from 192.0.2.0/24 to .example.org port 443
-			deny example.org 10.0.0.9 443 by /etc/socks4-stdio.acl:3: deny to internal
-		END
-	'
+	in_lab || return "$status"
+	rm -f /etc/socks4-stdio.acl
+	for source in 127.0.0.1 127.255.255.255 ::ffff:127.0.0.1 ::1; do
+		[ "$("$BIN" -t connect u "$source" 10.0.0.1 80)" = \
+			"permit 10.0.0.1 80 by built-in:1: permit from 127.0.0.0/8,::1" ]
+	done
+	for source in 128.0.0.0 10.0.0.1 local ::2; do
+		status=0
+		said=$("$BIN" -t connect u "$source" 10.0.0.1 80) || status=$?
+		[ "$status $said" = "1 deny 10.0.0.1 80 by default" ]
+	done
+	[ -z "$("$BIN" -t 2>said)" ]
+	[ "$(cat said)" = "no list: the built-in one is in force, permit from 127.0.0.0/8,::1" ]
+	printf "%s\n" "" "" "deny to internal" "" "" "" "permit from 192.0.2.0/24 to .example.org port 443" >/etc/socks4-stdio.acl
+	names "example.org A 198.51.100.9" "example.org A 10.0.0.9"
+	"$BIN" -t connect alice 192.0.2.7 example.org 443 >said
+	diff - said <<-END
+		permit example.org 198.51.100.9 443 by /etc/socks4-stdio.acl:7: permit from 192.0.2.0/24 to .example.org port 443
+		deny example.org 10.0.0.9 443 by /etc/socks4-stdio.acl:3: deny to internal
+	END
 }
 
 # bats test_tags=native
@@ -795,24 +786,22 @@ two_addresses='
 }
 
 @test "no name in a resolver's own spelling slips past a rule that denies it" {
-	machine '
-		printf "%s\n" "deny to bad.test" "permit from any" >list
-		names "bad.test A 198.51.100.9"
-		for name in bad.test "b\\097d.test" "b\\ad.test" "bad\\.test"; do
-			status=0
-			said=$("$BIN" -t -a list connect u 192.0.2.7 "$name" 80) || status=$?
-			[[ $status == 1 && $said == "deny $name 80"* ]]
-		done
-	'
+	in_lab || return "$status"
+	printf "%s\n" "deny to bad.test" "permit from any" >list
+	names "bad.test A 198.51.100.9"
+	for name in bad.test "b\\097d.test" "b\\ad.test" "bad\\.test"; do
+		status=0
+		said=$("$BIN" -t -a list connect u 192.0.2.7 "$name" 80) || status=$?
+		[[ $status == 1 && $said == "deny $name 80"* ]]
+	done
 }
 
 @test "a default file that leads nowhere is broken, not missing" {
-	machine '
-		ln -sf /nowhere/list /etc/socks4-stdio.acl
-		status=0
-		"$BIN" -t 2>said || status=$?
-		[ "$status $(cat said)" = "2 /etc/socks4-stdio.acl: No such file or directory" ]
-	'
+	in_lab || return "$status"
+	ln -sf /nowhere/list /etc/socks4-stdio.acl
+	status=0
+	"$BIN" -t 2>said || status=$?
+	[ "$status $(cat said)" = "2 /etc/socks4-stdio.acl: No such file or directory" ]
 }
 
 @test "a session under a broken or missing list gets its 91, exit status 2" {

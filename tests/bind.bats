@@ -175,20 +175,16 @@ bind_script() {
 }
 
 @test "a name: any of its permitted IPv4 addresses may call, the others not" {
-	cat >"$SCRATCH/scene" <<-END
-		printf '%s\n' '127.0.0.11 many.test' '127.0.0.12 many.test' '127.0.0.13 many.test' '2001:db8::6 six.test' >>/etc/hosts
-		printf '%s\n' 'deny to 127.0.0.13' 'permit from any to .test' >/tmp/list.\$\$
-		run() { "$TOOLS/peer" -2 "$SCRATCH/log" "\$@" -- "$BIN" -l stderr -a /tmp/list.\$\$ >/dev/null || exit 1; }
-		for last in 11 12; do
-			run exec-tcp send "$(request 4 2 21 0.0.0.1 '' many.test)" expect '\\0\\x5a\\c3\\?\\?\\?\\?' \\
-				2:bind 127.0.0.\$last:0 2:connect 127.0.0.1:@3 expect '\\0\\x5a\\p2\\x7f\\0\\0\\?' 2:close expect-eof close
-		done
-		run exec-tcp send "$(request 4 2 21 0.0.0.1 '' many.test)" expect '\\0\\x5a\\c3\\?\\?\\?\\?' \\
-			2:bind 127.0.0.13:0 2:connect 127.0.0.1:@3 expect '\\0\\x5b\\0\\0\\0\\0\\0\\0' expect-eof
-		run exec-tcp send "$(request 4 2 21 0.0.0.1 '' six.test)" expect '\\0\\x5b\\0\\0\\0\\0\\0\\0' expect-eof
-		rm /tmp/list.\$\$
-	END
-	lab bash "$SCRATCH/scene"
+	in_lab || return "$status"
+	printf '%s\n' '127.0.0.11 many.test' '127.0.0.12 many.test' '127.0.0.13 many.test' '2001:db8::6 six.test' >>/etc/hosts
+	printf '%s\n' 'deny to 127.0.0.13' 'permit from any to .test' >"$ACL"
+	for last in 11 12; do
+		bind_script exec-tcp send "$(request 4 2 21 0.0.0.1 '' many.test)" expect '\0\x5a\c3\?\?\?\?' \
+			2:bind "127.0.0.$last:0" 2:connect 127.0.0.1:@3 expect '\0\x5a\p2\x7f\0\0\?' 2:close expect-eof close
+	done
+	bind_script exec-tcp send "$(request 4 2 21 0.0.0.1 '' many.test)" expect '\0\x5a\c3\?\?\?\?' \
+		2:bind 127.0.0.13:0 2:connect 127.0.0.1:@3 expect "$REJECTED" expect-eof
+	bind_script exec-tcp send "$(request 4 2 21 0.0.0.1 '' six.test)" expect "$REJECTED" expect-eof
 	grep -q '^open cmd=bind .* name=many.test rule=.*:2' "$SCRATCH/log"
 	grep -q 'name=many.test .*reason=bind-wrong-caller$' "$SCRATCH/log"
 	grep -q 'name=six.test port=[0-9]* code=91 reason=resolve-failed$' "$SCRATCH/log"

@@ -43,23 +43,22 @@ dialogue() {
 }
 
 @test "a proxy with an IPv6 address, in brackets with its port, and a link-local one" {
+	require ip
+	in_lab || return "$status"
 	dialogue6() {
 		"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen "$1" exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" 2:send "$GRANTED" \
 			2:close expect-eof shutdown -- "$BIN" -v "${@:3}" -c "$2" -u '' 192.0.2.1 80
 	}
 	dialogue6 '[::1]:0' '[::1]:@2'
-	require ip
-	{
-		declare -f dialogue6 request hex
-		declare -p SCRATCH TOOLS BIN
-		printf '%s\n' 'ip link add left type veth peer right' 'ip link set left up' 'ip link set right up' \
-			'ip address add fe80::1/64 dev left nodad' 'ip address add fe80::2/64 dev right nodad' \
-			'dialogue6 "[fe80::1%left]:1080" "[fe80::1%right]"' \
-			'dialogue6 "[fe80::1%left]:1080" "[fe80::1%right]" -b "fe80::2%right"' \
-			'"$BIN" -c "[fe80::1%right]:1081" 192.0.2.1 80 </dev/null 2>"$SCRATCH/refused" && exit 1' \
-			'grep -qF "proxy [fe80::1%right]:1081 cannot be reached: Connection refused" "$SCRATCH/refused"'
-	} >"$SCRATCH/scene"
-	lab bash -e "$SCRATCH/scene"
+	ip link add left type veth peer right
+	ip link set left up
+	ip link set right up
+	ip address add fe80::1/64 dev left nodad
+	ip address add fe80::2/64 dev right nodad
+	dialogue6 '[fe80::1%left]:1080' '[fe80::1%right]'
+	dialogue6 '[fe80::1%left]:1080' '[fe80::1%right]' -b 'fe80::2%right'
+	run ! "$BIN" -c '[fe80::1%right]:1081' 192.0.2.1 80 </dev/null
+	[[ $output == *'proxy [fe80::1%right]:1081 cannot be reached: Connection refused'* ]]
 }
 
 @test "-u '' sends no USERID" {
@@ -139,65 +138,52 @@ dialogue() {
 }
 
 @test "-n with a name that has only IPv6 says so" {
-	require_root
-	cat >"$SCRATCH/scene" <<-END
-		echo '2001:db8::1 six.test' >>/etc/hosts
-		"$BIN" -c 127.0.0.1 -n six.test 80 </dev/null
-	END
-	run -1 "$TESTS/lab" bash "$SCRATCH/scene"
+	in_lab || return "$status"
+	echo '2001:db8::1 six.test' >>/etc/hosts
+	run -1 "$BIN" -c 127.0.0.1 -n six.test 80 </dev/null
 	[[ $output == *'six.test has only IPv6 addresses'* ]]
 }
 
 @test "names that give nothing, too late, or are waited for when a signal comes" {
-	cat >"$SCRATCH/scene" <<-'END'
-		. "$TESTS/helper.bash"
-		set -eu
-		client() {
-			status=0
-			"$BIN" -w connect=1 "$@" 80 </dev/null 2>"$SCRATCH/err" || status=$?
-			[ "$status" = 1 ]
-		}
-		start dnsd "$TOOLS/dnsd" -l "$SCRATCH/questions" 'mute.test SILENT'
-		[ "$(port_of dnsd)" = 53 ]
-		printf 'nameserver 127.0.0.1\noptions timeout:30 attempts:3\n' >/etc/resolv.conf
-		client -c mute.test 192.0.2.1
-		grep -qx 'socks4-stdio: proxy mute.test:1080: looking it up took too long' "$SCRATCH/err"
-		client -c 127.0.0.1 -n mute.test
-		grep -qx 'socks4-stdio: mute.test: looking it up took too long' "$SCRATCH/err"
-		client -c 127.0.0.1 -n none.test
-		grep -qx 'socks4-stdio: none.test: no address found' "$SCRATCH/err"
-		rm "$SCRATCH/questions"
-		start client "$BIN" -c mute.test 192.0.2.1 80
-		wait_for test -s "$SCRATCH/questions"
-		kill "${PIDS[client]}"
-		status_of client || status=$?
+	in_lab || return "$status"
+	client() {
+		status=0
+		"$BIN" -w connect=1 "$@" 80 </dev/null 2>"$SCRATCH/err" || status=$?
 		[ "$status" = 1 ]
-		[ ! -s "$SCRATCH/client.err" ]
-		stop_all
-	END
-	lab bash "$SCRATCH/scene"
+	}
+	start dnsd "$TOOLS/dnsd" -l "$SCRATCH/questions" 'mute.test SILENT'
+	[ "$(port_of dnsd)" = 53 ]
+	printf 'nameserver 127.0.0.1\noptions timeout:30 attempts:3\n' >/etc/resolv.conf
+	client -c mute.test 192.0.2.1
+	grep -qx 'socks4-stdio: proxy mute.test:1080: looking it up took too long' "$SCRATCH/err"
+	client -c 127.0.0.1 -n mute.test
+	grep -qx 'socks4-stdio: mute.test: looking it up took too long' "$SCRATCH/err"
+	client -c 127.0.0.1 -n none.test
+	grep -qx 'socks4-stdio: none.test: no address found' "$SCRATCH/err"
+	rm "$SCRATCH/questions"
+	start client "$BIN" -c mute.test 192.0.2.1 80
+	wait_for test -s "$SCRATCH/questions"
+	kill "${PIDS[client]}"
+	status_of client || status=$?
+	[ "$status" = 1 ]
+	[ ! -s "$SCRATCH/client.err" ]
 }
 
 @test "a user database that hangs: never more than the limit, and a signal ends it" {
-	cat >"$SCRATCH/scene" <<-'END'
-		. "$TESTS/helper.bash"
-		set -eu
-		rm /etc/passwd
-		mkfifo /etc/passwd
-		status=0
-		timeout $((5 * SLOW)) "$BIN" -w connect=1 -c 127.0.0.1 192.0.2.1 80 </dev/null 2>"$SCRATCH/err" || status=$?
-		[ "$status" = 1 ]
-		grep -qx 'socks4-stdio: login name: looking it up took too long; set the USERID with -u' "$SCRATCH/err"
-		start client "$BIN" -w connect=0 -c 127.0.0.1 192.0.2.1 80
-		wait_for pgrep -P "${PIDS[client]}"
-		kill "${PIDS[client]}"
-		status=0
-		status_of client || status=$?
-		[ "$status" = 1 ]
-		[ ! -s "$SCRATCH/client.err" ]
-		stop_all
-	END
-	lab bash "$SCRATCH/scene"
+	in_lab || return "$status"
+	rm /etc/passwd
+	mkfifo /etc/passwd
+	status=0
+	timeout $((5 * SLOW)) "$BIN" -w connect=1 -c 127.0.0.1 192.0.2.1 80 </dev/null 2>"$SCRATCH/err" || status=$?
+	[ "$status" = 1 ]
+	grep -qx 'socks4-stdio: login name: looking it up took too long; set the USERID with -u' "$SCRATCH/err"
+	start client "$BIN" -w connect=0 -c 127.0.0.1 192.0.2.1 80
+	wait_for pgrep -P "${PIDS[client]}"
+	kill "${PIDS[client]}"
+	status=0
+	status_of client || status=$?
+	[ "$status" = 1 ]
+	[ ! -s "$SCRATCH/client.err" ]
 }
 
 @test "a signal needs no words, wherever it comes" {
@@ -264,18 +250,13 @@ on_unix() {
 }
 
 @test "the proxy's addresses are raced" {
-	cat >"$SCRATCH/scene" <<-END
-		. "$TESTS/helper.bash"
-		"$TOOLS/dnsd" 'proxy.test A 127.0.0.2' 'proxy.test A 127.0.0.3' 'proxy.test A 127.0.0.4' >/dev/null &
-		"$TOOLS/peer" listen-deaf 127.0.0.3:1080 wait-file "$SCRATCH/done" >"$SCRATCH/deaf" &
-		wait_for test -s "$SCRATCH/deaf"
-		"$TOOLS/peer" -t $((2 * SLOW)) 2:listen 127.0.0.4:1080 exec-pipes 2:accept 2:skip 9 2:send '$GRANTED' 2:close expect-eof \\
-			shutdown -- "$BIN" -c proxy.test -u '' 192.0.2.1 80
-		status=\$?
-		touch "$SCRATCH/done"
-		exit \$status
-	END
-	lab bash "$SCRATCH/scene"
+	in_lab || return "$status"
+	start dnsd "$TOOLS/dnsd" 'proxy.test A 127.0.0.2' 'proxy.test A 127.0.0.3' 'proxy.test A 127.0.0.4'
+	start deaf "$TOOLS/peer" listen-deaf 127.0.0.3:1080 wait-file "$SCRATCH/done"
+	port_of dnsd
+	port_of deaf
+	"$TOOLS/peer" -t $((2 * SLOW)) 2:listen 127.0.0.4:1080 exec-pipes 2:accept 2:skip 9 2:send "$GRANTED" 2:close expect-eof \
+		shutdown -- "$BIN" -c proxy.test -u '' 192.0.2.1 80
 }
 
 @test "-B tells where the proxy listens, waits and relays" {
@@ -291,25 +272,18 @@ on_unix() {
 }
 
 @test "-B where stderr takes nothing: the log says so, and the session goes on" {
-	cat >"$SCRATCH/scene" <<-'END'
-		. "$TESTS/helper.bash"
-		set -eu
-		start logd "$TOOLS/logd" "$SCRATCH/syslog"
-		port_of logd
-		"$TOOLS/peer" -2 /dev/full 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
-			2:send '\0\x5a\0\0\0\0\0\0' 2:close expect-eof shutdown -- "$BIN" -l syslog -c 127.0.0.1:@2 -B -u '' 192.0.2.1 21
-		wait_for grep -q 'socks4-stdio: cannot print the listening address$' "$SCRATCH/syslog"
-		stop_all
-	END
-	lab bash "$SCRATCH/scene"
+	in_lab || return "$status"
+	start logd "$TOOLS/logd" "$SCRATCH/syslog"
+	port_of logd
+	"$TOOLS/peer" -2 /dev/full 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send '\0\x5a\x12\x34\0\0\0\0' \
+		2:send '\0\x5a\0\0\0\0\0\0' 2:close expect-eof shutdown -- "$BIN" -l syslog -c 127.0.0.1:@2 -B -u '' 192.0.2.1 21
+	wait_for grep -q 'socks4-stdio: cannot print the listening address$' "$SCRATCH/syslog"
 }
 
-@test "-B against our server: a file each way" {
+# file_both_ways PORT: 3 MB each way between the client with -B, at the proxy on that port, and who calls where it says
+file_both_ways() {
 	head -c 3000000 /dev/urandom >"$SCRATCH/file"
-	echo 'permit from 127.0.0.1' >"$SCRATCH/list"
-	start proxy "$TOOLS/serve" 0 "$BIN" -a "$SCRATCH/list" -l none
-	port=$(port_of proxy)
-	start client bash -c 'exec "$@" <"$0"' "$SCRATCH/file" "$BIN" -c "127.0.0.1:$port" -B 127.0.0.1 21
+	start client bash -c 'exec "$@" <"$0"' "$SCRATCH/file" "$BIN" -c "127.0.0.1:$1" -B 127.0.0.1 21
 	wait_for grep -q '^listening on 127.0.0.1:[0-9]*$' "$SCRATCH/client.err"
 	"$TOOLS/peer" connect "$(sed 's/listening on //' "$SCRATCH/client.err")" sendfile "$SCRATCH/file" shutdown \
 		read-to "$SCRATCH/back"
@@ -318,33 +292,18 @@ on_unix() {
 	cmp "$SCRATCH/file" "$SCRATCH/client.out"
 }
 
+@test "-B against our server: a file each way" {
+	echo 'permit from 127.0.0.1' >"$SCRATCH/list"
+	start proxy "$TOOLS/serve" 0 "$BIN" -a "$SCRATCH/list" -l none
+	file_both_ways "$(port_of proxy)"
+}
+
 @test "-B against Dante: a file each way" {
 	require danted
-	head -c 3000000 /dev/urandom >"$SCRATCH/file"
-	cat >"$SCRATCH/danted.conf" <<-END
-		logoutput: $SCRATCH/danted.log
-		internal: 127.0.0.1 port = 1080
-		external: 127.0.0.1
-		clientmethod: none
-		socksmethod: none
-		user.privileged: root
-		user.unprivileged: nobody
-		client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
-		socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
-	END
-	cat >"$SCRATCH/scene" <<-END
-		. "$TESTS/helper.bash"
-		danted -f "$SCRATCH/danted.conf" &
-		wait_for bash -c ': </dev/tcp/127.0.0.1/1080'
-		"$BIN" -c 127.0.0.1 -B 127.0.0.1 21 <"$SCRATCH/file" >"$SCRATCH/out" 2>"$SCRATCH/err" &
-		wait_for grep -q listening "$SCRATCH/err"
-		"$TOOLS/peer" connect "\$(sed 's/listening on //' "$SCRATCH/err")" sendfile "$SCRATCH/file" shutdown \\
-			read-to "$SCRATCH/back"
-		wait %2
-	END
-	lab timeout 20 bash "$SCRATCH/scene"
-	cmp "$SCRATCH/file" "$SCRATCH/back"
-	cmp "$SCRATCH/file" "$SCRATCH/out"
+	in_lab || return "$status"
+	start danted danted -f "$TESTS/danted.conf"
+	wait_for bash -c ': </dev/tcp/127.0.0.1/1080'
+	file_both_ways 1080
 }
 
 # on_pipes COMMAND...: the client in the background on pipes that we share with it, fd 5 and 6, started by COMMAND, with a

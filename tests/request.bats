@@ -184,18 +184,14 @@ refused() {
 }
 
 @test "where no route leads, or one that refuses" {
-	cat >"$SCRATCH/scene" <<-'END'
-		. "$TESTS/helper.bash"
-		set -eu
-		ip route add unreachable 192.0.2.0/24
-		ip route add prohibit 198.51.100.0/24
-		for way in '203.0.113.1 connect-unreachable' '192.0.2.1 connect-unreachable' '198.51.100.1 connect-failed'; do
-			"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 1 80 "${way% *}" '')" expect '\0\x5b\0\0\0\0\0\0' expect-eof \
-				expect-exit 0 -- "$BIN" -l stderr -a "$SCRATCH/acl"
-			grep -q " dst=${way% *}:80 .*code=91 reason=${way#* }$" "$SCRATCH/log"
-		done
-	END
-	lab bash "$SCRATCH/scene"
+	in_lab || return "$status"
+	ip route add unreachable 192.0.2.0/24
+	ip route add prohibit 198.51.100.0/24
+	for way in '203.0.113.1 connect-unreachable' '192.0.2.1 connect-unreachable' '198.51.100.1 connect-failed'; do
+		"$TOOLS/peer" -2 "$SCRATCH/log" exec-tcp send "$(request 4 1 80 "${way% *}" '')" expect '\0\x5b\0\0\0\0\0\0' expect-eof \
+			expect-exit 0 -- "$BIN" -l stderr -a "$SCRATCH/acl"
+		grep -q " dst=${way% *}:80 .*code=91 reason=${way#* }$" "$SCRATCH/log"
+	done
 }
 
 @test "a destination that never answers: 91 at the connect limit" {

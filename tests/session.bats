@@ -51,13 +51,12 @@ proxy_up() {
 
 @test "ssh logs in through ProxyCommand nc -X 4" {
 	require nc ssh sshd
-	cat >"$SCRATCH/scene" <<-'END'
-		. "$TESTS/ssh-scene" none :
-		systemd-socket-activate --accept --inetd -l 127.0.0.1:1080 "$BIN" -l none 2>/dev/null &
-		wait_for answers 1080
-		[ "$(timeout 20 ssh -o 'ProxyCommand=nc -X 4 -x 127.0.0.1:1080 %h %p' 127.0.0.1 echo logged in)" = 'logged in' ]
-	END
-	lab bash "$SCRATCH/scene"
+	in_lab || return "$status"
+	# shellcheck source=tests/ssh-scene
+	. "$TESTS/ssh-scene" none :
+	systemd-socket-activate --accept --inetd -l 127.0.0.1:1080 "$BIN" -l none 2>/dev/null &
+	wait_for answers 1080
+	[ "$(timeout 20 ssh -o 'ProxyCommand=nc -X 4 -x 127.0.0.1:1080 %h %p' 127.0.0.1 echo logged in)" = 'logged in' ]
 }
 
 two_ended() {
@@ -77,21 +76,17 @@ two_ended() {
 @test "make run serves by the built-in list until it is interrupted, and tells the curl line" {
 	require curl make
 	echo hello >"$SCRATCH/file"
-	cat >"$SCRATCH/scene" <<'END'
-		. "$TESTS/helper.bash"
-		set -eu
-		echo deny >/etc/socks4-stdio.acl
-		busybox httpd -p 127.0.0.1:8080 -h "$SCRATCH"
-		# As a terminal does it: Ctrl-C goes to the whole group, and its default is not ignored.
-		setsid env --default-signal=INT make -C "$TESTS/.." run PORT=1090 >"$SCRATCH/run.out" 2>"$SCRATCH/run.err" &
-		wait_for bash -c ': </dev/tcp/127.0.0.1/1090'
-		grep -qx 'serving on 127.0.0.1:1090 until Ctrl-C' "$SCRATCH/run.out"
-		grep -q 'curl --socks4a 127.0.0.1:1090 http' "$SCRATCH/run.out"
-		[ "$(curl -sS --max-time 10 --socks4a 127.0.0.1:1090 http://localhost:8080/file)" = hello ]
-		wait_for grep -q '^close cmd=connect .* name=localhost rule=built-in:1 .* reason=eof$' "$SCRATCH/run.err"
-		kill -INT -- "-$!"
-		wait_for gone "$!"
-		! bash -c ': </dev/tcp/127.0.0.1/1090' 2>"$SCRATCH/refused"
-END
-	lab bash "$SCRATCH/scene"
+	in_lab || return "$status"
+	echo deny >/etc/socks4-stdio.acl
+	busybox httpd -p 127.0.0.1:8080 -h "$SCRATCH"
+	# As a terminal does it: Ctrl-C goes to the whole group, and its default is not ignored.
+	setsid env --default-signal=INT make -C "$TESTS/.." run PORT=1090 >"$SCRATCH/run.out" 2>"$SCRATCH/run.err" &
+	wait_for bash -c ': </dev/tcp/127.0.0.1/1090'
+	grep -qx 'serving on 127.0.0.1:1090 until Ctrl-C' "$SCRATCH/run.out"
+	grep -q 'curl --socks4a 127.0.0.1:1090 http' "$SCRATCH/run.out"
+	[ "$(curl -sS --max-time 10 --socks4a 127.0.0.1:1090 http://localhost:8080/file)" = hello ]
+	wait_for grep -q '^close cmd=connect .* name=localhost rule=built-in:1 .* reason=eof$' "$SCRATCH/run.err"
+	kill -INT -- "-$!"
+	wait_for gone "$!"
+	run ! bash -c ': </dev/tcp/127.0.0.1/1090'
 }
