@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # The access list, asked over -t: what each kind of rule matches, the words of the answer, every kind of wrong line.
 
-# shellcheck disable=SC2016 # what runs in the lab stands in single quotes
 load helper
 
 setup() {

@@ -44,7 +44,6 @@ ended() {
 	require telnet telnetd socksify
 	in_lab || return "$status"
 	proxy_up
-	# shellcheck disable=SC2016 # for the script
 	printf '#!/bin/sh\ntty; echo "on a $TERM"; read -r line; echo "you said $line"; read -r bye\n' >"$SCRATCH/greet"
 	chmod 755 "$SCRATCH/greet"
 	service 23 telnetd -h -E "$SCRATCH/greet"
@@ -129,7 +128,6 @@ ended() {
 	proxy_up
 	mkdir -p /run/www/cgi-bin
 	head -c 3000000 /dev/urandom >/run/www/big
-	# shellcheck disable=SC2016 # for the script
 	printf '#!/bin/sh\nprintf "\\r\\n"; head -c "$CONTENT_LENGTH" | tr a-z A-Z\n' >/run/www/cgi-bin/up
 	chmod 755 /run/www/cgi-bin/up
 	echo '203.0.113.81 pages.example.org' >>/etc/hosts

@@ -1,4 +1,5 @@
 # Client mode against scripted proxies, our server and Dante; ssh is in client-ssh.bats.
+# shellcheck disable=SC2086 # words are wanted
 
 load helper
 
@@ -16,7 +17,6 @@ dialogue() {
 	local status=$1 message=$2 options=$3
 	shift 3
 	rm -f "$SCRATCH/log"
-	# shellcheck disable=SC2086
 	"$TOOLS/peer" -t $((5 * SLOW)) -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-pipes 2:accept "$@" expect-exit "$status" \
 		-- "$BIN" -c 127.0.0.1:@2 $options >/dev/null || fail "$(cat "$SCRATCH/log")" || return 1
 	if [ -n "$message" ]; then
@@ -346,7 +346,6 @@ in_state() {
 }
 
 # group FILE COMMAND...: in the background in a group of its own, in a session that another one leads; FILE gets its process number
-# shellcheck disable=SC2016
 group() {
 	setsid bash -c 'set -m; "$@" & echo $! >"$0"' "$@"
 }
@@ -374,7 +373,6 @@ group() {
 
 @test "what is ignored, or nobody could continue, does not stop" {
 	for launcher in 'env --ignore-signal=TSTP,TTIN,TTOU' 'setsid env --default-signal'; do
-		# shellcheck disable=SC2086
 		on_pipes $launcher
 		wait_for non_blocking "$client"
 		for signal in TSTP TTIN TTOU; do
@@ -388,7 +386,6 @@ group() {
 }
 
 @test "descriptors above 2 are closed" {
-	# shellcheck disable=SC2016
 	start peer "$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send "$GRANTED" 2:send x expect x \
 		touch "$SCRATCH/reached" wait-file "$SCRATCH/go" shutdown 2:expect-eof 2:close expect-eof expect-exit 0 -- \
 		bash -c 'exec "$@" 7</dev/zero' bash "$BIN" -c 127.0.0.1:@2 -u '' 192.0.2.1 80

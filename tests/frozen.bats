@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The frozen list: written, asked, stale, damaged, replaced; and that it says what its text says.
 
-# shellcheck disable=SC2016,SC2154 # bats sets stderr; what runs in the lab stands in single quotes
+# shellcheck disable=SC2086,SC2154 # bats sets stderr; words are wanted
 bats_require_minimum_version 1.5.0
 load helper
 
@@ -104,7 +104,6 @@ leftovers() {
 
 @test "a limit of the size of files leaves nothing behind" {
 	seq -f 'deny to host%g.example' 1000 >list
-	# shellcheck disable=SC2016
 	run --separate-stderr -2 bash -c 'ulimit -f 4; exec "$1" -t -a list -o frozen' bash "$BIN"
 	[[ $stderr == *'File too large' ]]
 	[ ! -e frozen ]
@@ -114,10 +113,8 @@ leftovers() {
 @test "known by its first bytes; -t and sessions give the lines and texts of the text" {
 	freeze
 	while read -r question; do
-		# shellcheck disable=SC2086 # words
 		run "$BIN" -t -a list $question
 		text=$output status_of_text=$status
-		# shellcheck disable=SC2086
 		run "$BIN" -t -a frozen $question
 		[ "$status $output" = "$status_of_text $text" ]
 	done <<-'END'

@@ -47,6 +47,14 @@ wait_for() {
 	done
 }
 
+# lasts LEAST MOST COMMAND...: so many milliseconds; MOST is for a session by itself, and multiplied by $SLOW
+lasts() {
+	local began=${EPOCHREALTIME/[.,]/} took
+	"${@:3}"
+	took=$(((${EPOCHREALTIME/[.,]/} - began) / 1000))
+	[[ $took -ge $1 && $took -lt $(($2 * SLOW)) ]] || fail "took $took ms: ${*:3}"
+}
+
 gone() {
 	! kill -0 "$1" 2>/dev/null
 }

@@ -145,7 +145,6 @@ as_found() {
 @test "man finds the pages" {
 	require man
 	tree install DESTDIR="$INSTALLED"
-	# shellcheck disable=SC2016 # for the lab
 	lab bash -euc '
 		mount --bind "$1/usr/local" /usr/local
 		[ "$(MANPATH="" PATH=/usr/local/sbin:$PATH man -w 8 socks4-stdio)" = /usr/local/share/man/man8/socks4-stdio.8 ]
@@ -223,7 +222,6 @@ as_found() {
 @test "the questions in the README and the manual can be asked" {
 	require_root
 	cp examples/socks4-stdio.acl "$SCRATCH/"
-	# shellcheck disable=SC2016
 	lab='
 		echo "198.51.100.9 example.org" >>/etc/hosts
 		cp "$1" /etc/socks4-stdio.acl

@@ -203,18 +203,20 @@ deaf() {
 	fill "$1"
 }
 
+# all_end N...: these sessions
+all_end() {
+	local i
+	for i; do
+		status_of "session$i" || fail "session $i: $(cat "$SCRATCH/session$i.err")"
+	done
+}
+
 fill() {
 	! dd if=/dev/zero of="$SCRATCH/$1" oflag=nonblock conv=notrunc bs=4096 status=none 2>&1
 }
 
-# now: in milliseconds
-now() {
-	local time=${EPOCHREALTIME/[.,]/}
-	echo $((time / 1000))
-}
-
 @test "sessions that share a full pipe: none waits longer than a second when a reader takes a little and stops" {
-	local i long start
+	local i long
 	deaf fifo
 	long=$(printf '\001%.0s' {1..255})
 	for i in {1..40}; do
@@ -225,22 +227,17 @@ now() {
 	for i in {1..40}; do
 		wait_for test -e "$SCRATCH/told$i"
 	done
-	start=$(now)
 	head -c 20480 <&7 >"$SCRATCH/taken"
-	for i in {1..40}; do
-		status_of "session$i"
-	done
-	[ $(($(now) - start)) -lt $((4000 * SLOW)) ]
+	lasts 0 4000 all_end {1..40}
 	exec 7>&-
 }
 
 # bats test_tags=no-valgrind
 @test "a pause at any moment does not make a stuck log wait for ever" {
-	local i fd long start fifos=()
+	local i fd long fifos=()
 	long=$(printf '\001%.0s' {1..255})
 	export SSH_CONNECTION=$long$long
 	: >"$LIST"
-	start=$(now)
 	for i in {1..20}; do
 		mkfifo "$SCRATCH/fifo$i"
 		exec {fd}<>"$SCRATCH/fifo$i"
@@ -251,17 +248,13 @@ now() {
 			send "$(request 4 1 80 0.0.0.1 "$long" "$long")" expect "$REJECTED" close expect-exit 0 -- \
 			env PAUSE="$i" LD_PRELOAD="$TOOLS/fault.so" "$BIN" -a "$LIST" -l stderr
 	done
-	for i in {1..20}; do
-		status_of "session$i" || fail "pause $i: $(cat "$SCRATCH/session$i.err")"
-	done
-	[ $(($(now) - start)) -lt $((8000 * SLOW)) ]
+	lasts 0 8000 all_end {1..20}
 	for fd in "${fifos[@]}"; do exec {fd}>&-; done
 }
 
 # valgrind's own log could not grow
 # bats test_tags=no-valgrind
 @test "a limit of the size of files costs the line and not the session" {
-	# shellcheck disable=SC2016
 	"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 '')" \
 		expect '\0\x5a\0\0\0\0\0\0' 2:accept send hello shutdown 2:expect hello 2:expect-eof 2:close expect-eof expect-exit 0 -- \
 		bash -c 'ulimit -f 0; exec "$@"' bash "$BIN" -a "$LIST" -l stderr
@@ -269,50 +262,39 @@ now() {
 }
 
 @test "twenty wrong lines, or two thousand, and a stuck log: the refusal comes after one second" {
-	local lines start
+	local lines
 	deaf fifo
 	for lines in 20 2000; do
 		yes permit | head -n "$lines" >"$SCRATCH/broken"
-		start=$(now)
-		"$TOOLS/peer" -2 "$SCRATCH/fifo" exec-tcp expect "$REJECTED" expect-eof close expect-exit 2 -- "$BIN" -a "$SCRATCH/broken" -l stderr
-		echo "$lines lines: $(($(now) - start)) ms"
-		[ $(($(now) - start)) -lt $((2500 * SLOW)) ]
+		lasts 0 2500 "$TOOLS/peer" -2 "$SCRATCH/fifo" exec-tcp expect "$REJECTED" expect-eof close expect-exit 2 -- "$BIN" -a "$SCRATCH/broken" -l stderr
 	done
 	exec 7>&-
 }
 
 @test "a terminal, a socket, a pipe that nobody reads: one second, whatever standard error is" {
-	local kind start
+	local kind
 	for kind in terminal unix pipe; do
-		start=$(now)
-		"$TOOLS/peer" -2 "deaf:$kind" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof close \
+		lasts 0 2500 "$TOOLS/peer" -2 "deaf:$kind" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof close \
 			expect-exit 0 -- "$BIN" -a "$LIST" -l stderr
-		echo "$kind: $(($(now) - start)) ms"
-		[ $(($(now) - start)) -lt $((2500 * SLOW)) ]
 	done
 }
 
 @test "a dry run waits for its reader, however long, but not when a signal ends it" {
-	local start
 	deaf fifo
 	yes permit | head -n 20 >"$SCRATCH/broken"
 	start waiting bash -c 'exec "$@" 2>"$0"' "$SCRATCH/fifo" "$BIN" -t -a "$SCRATCH/broken"
 	sleep 1.5 # longer than a session would wait
 	start reader cat "$SCRATCH/fifo"
-	status=0
 	status_of waiting || status=$?
-	[ $status = 2 ]
+	[ "$status" = 2 ]
 	wait_for eval "[ \"\$(grep -ac 'broken:[0-9]*: ' '$SCRATCH/reader.out')\" = 20 ]"
 	stop reader
 	fill fifo
 	start stuck bash -c 'exec "$@" 2>"$0"' "$SCRATCH/fifo" "$BIN" -t -a "$SCRATCH/broken"
 	wait_for grep -q '^socks4-stdio' "/proc/${PIDS[stuck]}/comm"
 	wait_for grep -q '^State:.S' "/proc/${PIDS[stuck]}/status"
-	start=$(now)
 	kill -TERM "${PIDS[stuck]}"
-	status=0
-	status_of stuck || status=$?
-	[ $(($(now) - start)) -lt $((2500 * SLOW)) ]
+	lasts 0 2500 wait_for gone "${PIDS[stuck]}"
 	exec 7>&-
 }
 
@@ -417,7 +399,7 @@ now() {
 }
 
 @test "the journal: a stream that is a pipe" {
-	# shellcheck disable=SC2016 # the inner shell has the pipe
+	# the inner shell has the pipe
 	JOURNAL_STREAM='' "$TOOLS/peer" exec-tcp send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- \
 		bash -c 'JOURNAL_STREAM=$(stat -L -c %d:%i /dev/fd/2) exec "$@"' bash "$BIN" -a "$LIST" 2>&1 | cat >"$LOG"
 	logged '<5>refuse cmd=connect .* reason=denied'
@@ -520,15 +502,15 @@ now() {
 
 @test "syslog: a stream whose reader is stuck costs the lines, not the session" {
 	in_lab || return "$status"
-	local start
 	start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
 	[ "$(port_of logd)" = /dev/log ]
 	kill -STOP "${PIDS[logd]}"
-	start=$(now)
-	for _ in {1..4}; do # until nobody more can connect
-		session alice
-	done
-	[ $(($(now) - start)) -lt $((8000 * SLOW)) ]
+	four() {
+		for _ in {1..4}; do # until nobody more can connect
+			session alice
+		done
+	}
+	lasts 0 8000 four
 	kill -CONT "${PIDS[logd]}"
 	wait_for grep -q 'open .*user=alice' "$SCRATCH/syslog"
 }

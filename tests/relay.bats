@@ -1,4 +1,5 @@
 # The relay: half-close, resets, limits, back-pressure, and every kind of fd 0 and 1.
+# shellcheck disable=SC2086 # words are wanted
 
 load helper
 
@@ -51,7 +52,6 @@ closed() {
 }
 
 # Runs the program and notes the file status flags of its fd 0 and 1, before and after, in the file $0.
-# shellcheck disable=SC2016
 FLAGS_AND_RUN='exec 4>&1
 	flags() { sed -n "s/^flags:[[:space:]]*//p" "/proc/$$/fdinfo/0" "/proc/$$/fdinfo/4"; }
 	flags >"$0"; "$@" 4>&-; status=$?; flags >>"$0"; exit "$status"'
@@ -64,7 +64,6 @@ on_pipes() {
 	start server "$TOOLS/peer" listen 127.0.0.1:0 accept "$@"
 	port=$(port_of server)
 	start reader cat "$SCRATCH/from"
-	# shellcheck disable=SC2016
 	start program bash -c 'exec <"$0" >"$1"; exec "${@:2}"' "$SCRATCH/to" "$SCRATCH/from" \
 		bash -c "$FLAGS_AND_RUN" "$SCRATCH/flags" "${PROGRAM[@]}"
 	exec {in}<>"$SCRATCH/to"
@@ -118,7 +117,6 @@ tcp pipe'
 
 @test "64 MiB both ways at once with readers that pause" {
 	for channel in 'tcp same' 'unix same' 'pipe pipe'; do
-		# shellcheck disable=SC2086 # two words
 		session $channel pump-duplex 1 2 64M 1 2 200 shutdown 2:expect-eof 2:close expect-eof
 		closed 'up=67108864 down=67108864 reason=eof'
 	done
@@ -165,7 +163,6 @@ tcp pipe'
 # left_open COMMAND...: sets $LEFT to the paths of descriptors 3, 77, 254 and 300 as far as a session still has them
 # that COMMAND, the program itself in the end, was started with
 left_open() {
-	# shellcheck disable=SC2016
 	PROGRAM=(bash -c 'exec "$@" 3</dev/zero 77</dev/zero 254</dev/zero 300</dev/zero' bash "$@" -l stderr -a "$SCRATCH/acl")
 	session_beside tcp same send x 2:expect x touch reached wait-file go shutdown 2:expect-eof 2:close expect-eof
 	reached
@@ -265,7 +262,6 @@ reset_behind() {
 
 @test "a reset told on a pipe or Unix socket is exit status 1" {
 	for channel in 'unix same' 'pipe pipe' 'unix unix' 'tcp pipe'; do
-		# shellcheck disable=SC2086 # two words
 		session $channel 2:send data expect data 2:reset expect-eof expect-exit 1
 		closed 'up=0 down=4 reason=reset'
 	done
@@ -275,7 +271,6 @@ reset_behind() {
 
 @test "the data before a reset are delivered to pipes and Unix sockets too" {
 	for channel in 'unix same' 'pipe pipe'; do
-		# shellcheck disable=SC2086 # two words
 		session_beside $channel 2:send-random 128K 5 2:local touch reached wait-file go 2:reset \
 			expect-random 128K 5 expect-eof expect-exit 1
 		reached

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # sandbox.c through the program: what a session cannot do once its relay runs, and that the relay and the log still can. The
 # builds under test are the default and the static one, whatever BIN is: those of sanitizers and the like have no sandbox.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2317 # scripts for other shells, each test's own PROGRAM, functions for the lab
+# shellcheck disable=SC2317 # functions for the lab
 
 load helper
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # examples/sockd-conf-to-acl: what it makes of a CSTC sockd.conf, as our own -t then judges it.
+# shellcheck disable=SC2086 # words are wanted
 
 load helper
 
@@ -113,7 +114,6 @@ requests() {
 	END
 	sed -i 's/eq ssh/eq 22/' sockd.conf
 	while read -r request; do
-		# shellcheck disable=SC2086
 		is "$(sockd_says $request)" connect $request
 	done < <(requests)
 }
@@ -130,7 +130,6 @@ requests() {
 	END
 	permitted=0
 	while read -r request; do
-		# shellcheck disable=SC2086
 		if answer=$("$BIN" -t -a acl connect $request); then
 			permitted=$((permitted + 1))
 			[ "$(sockd_says $request)" = permit ] || fail "$answer"
@@ -255,7 +254,6 @@ requests() {
 	printf '%s\r\n' 'permit ?=I *=a,b 10.1.2.3 255.255.252.0 neq telnet # x' 'deny 10.1.2.3 255.0.255.0 : x' >sockd.conf
 	"$CONVERTER" sockd.conf >expected 2>said-expected && false
 	for awk in 'busybox awk' 'mawk'; do
-		# shellcheck disable=SC2086
 		$awk -f "$CONVERTER" sockd.conf >acl 2>said && false
 		cmp expected acl
 		cmp said-expected said
