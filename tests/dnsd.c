@@ -77,22 +77,6 @@ add_record(const char *line)
 	}
 }
 
-static void
-read_records(const char *path)
-{
-	char line[512];
-	FILE *file = fopen(path, "r");
-
-	if (!file)
-		net_fail(path);
-	while (fgets(line, sizeof line, file)) {
-		line[strcspn(line, "\n")] = '\0';
-		if (line[0] != '\0' && line[0] != '#')
-			add_record(line);
-	}
-	fclose(file);
-}
-
 /* The question's name as text; returns the number of bytes of the message it took, 0 if it is no
  * good. */
 static size_t
@@ -224,22 +208,17 @@ send_due(int fd)
 int
 main(int argc, char **argv)
 {
-	const char *host = "127.0.0.1", *file = NULL, *log = NULL, *port = "53";
-	const struct net_option letters[] = { { 'a', .text = &host }, { 'f', .text = &file },
-		{ 'l', .text = &log }, { 'p', .text = &port }, { 0 } };
+	const char *log = NULL;
+	const struct net_option letters[] = { { 'l', .text = &log }, { 0 } };
+	struct net_address address = net_loopback(53);
 
-	argv = net_options(
-	    argc, argv, letters, 0, "dnsd [-a address] [-f file] [-l file] [-p port] [record ...]");
-	if (file)
-		read_records(file);
+	argv = net_options(argc, argv, letters, 0, "dnsd [-l file] [record ...]");
 	for (; *argv; argv++)
 		add_record(*argv);
 
-	struct net_address address = net_numeric(host, port);
 	struct pollfd fd = { .fd = net_bound(&address, SOCK_DGRAM), .events = POLLIN };
-	net_must(fd.fd >= 0, host);
-	address = net_end(fd.fd, getsockname);
-	printf("%u\n", net_port(&address));
+	net_must(fd.fd >= 0, "port 53");
+	puts("53");
 	fflush(stdout);
 	for (;;)
 		if (poll(&fd, 1, send_due(fd.fd)) > 0)

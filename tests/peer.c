@@ -42,7 +42,6 @@ static struct {
 	const char *standard_error;
 	bool on_standard_error, verbose;
 	long limit; /* milliseconds a word */
-	int buffers;
 } options = { .limit = 10000 };
 
 static struct {
@@ -336,10 +335,6 @@ new_socket(int family)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-	if (options.buffers > 0) {
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &options.buffers, sizeof options.buffers);
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &options.buffers, sizeof options.buffers);
-	}
 	return fd;
 }
 
@@ -631,12 +626,6 @@ static void
 word_bind(void)
 {
 	here->from = parse_address(argument[0]);
-}
-
-static void
-word_buffers(void)
-{
-	options.buffers = (int)number(argument[0]);
 }
 
 static void
@@ -1019,13 +1008,6 @@ word_pace(void)
 	here->pace = (long)number(argument[1]);
 }
 
-static void
-word_slow_read(void)
-{
-	word_pace();
-	word_discard();
-}
-
 /* ---- words: random bytes, one way and both ---- */
 
 static void
@@ -1138,7 +1120,6 @@ static struct word {
 } words[] = {
 	{ "accept", 0, .run = word_accept },
 	{ "bind", 1, .run = word_bind },
-	{ "buffers", 1, .run = word_buffers },
 	{ "close", 0, .run = word_close },
 	{ "close-listener", 0, .run = word_close_listener },
 	{ "connect", 1, .run = word_connect },
@@ -1175,7 +1156,6 @@ static struct word {
 	{ "sendfile", 1, .run = word_sendfile },
 	{ "shutdown", 0, .run = word_shutdown },
 	{ "skip", 1, .run = word_skip },
-	{ "slow-read", 2, .run = word_slow_read },
 	{ "touch", 1, .run = word_touch },
 	{ "trickle", 2, .run = word_trickle },
 	{ "urgent", 1, .run = word_urgent },

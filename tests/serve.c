@@ -11,17 +11,13 @@
 
 static struct options {
 	const char *address, *path, *status_file;
-	bool standard_error, greeting;
-	long sessions; /* 0: no end */
+	bool greeting;
 	char **program;
 } options = { .address = "127.0.0.1" };
 
 static struct sessions {
 	pid_t *pids;
 	size_t running, room;
-	long accepted;
-	pid_t last;
-	int last_status; /* as a shell has it: 128 + n for signal n */
 } sessions;
 
 static const int handled[] = { SIGCHLD, SIGINT, SIGTERM, 0 };
@@ -44,9 +40,6 @@ note_end(pid_t pid, int status)
 			sessions.pids[i] = sessions.pids[--sessions.running];
 			break;
 		}
-	if (pid == sessions.last)
-		sessions.last_status =
-		    WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	if (options.status_file) {
 		FILE *file = fopen(options.status_file, "a");
 		net_must(file != NULL, options.status_file);
@@ -75,22 +68,21 @@ static void
 start(int connection)
 {
 	const struct sigaction action = { .sa_handler = SIG_DFL };
-	const int highest = options.standard_error ? 2 : 1;
 	volatile int problem = 0;
+	pid_t pid = vfork();
 
-	sessions.last = vfork();
-	if (sessions.last == 0) {
+	if (pid == 0) {
 		sigaction(SIGPIPE, &action, NULL);
 		for (const int *number = handled; *number != 0; number++)
 			sigaction(*number, &action, NULL);
 		sigprocmask(SIG_SETMASK, &mask_while_waiting, NULL);
-		for (int fd = 0; fd <= highest; fd++)
-			dup2(connection, fd);
+		dup2(connection, 0);
+		dup2(connection, 1);
 		execvp(options.program[0], options.program);
 		problem = errno;
 		_exit(127);
 	}
-	if (sessions.last == -1)
+	if (pid == -1)
 		problem = errno;
 	if (problem != 0) {
 		errno = problem;
@@ -102,17 +94,7 @@ start(int connection)
 		sessions.pids = realloc(sessions.pids, sessions.room * sizeof *sessions.pids);
 		net_must(sessions.pids != NULL, "realloc");
 	}
-	sessions.pids[sessions.running++] = sessions.last;
-}
-
-static void
-stop_listening(void)
-{
-	if (listener >= 0)
-		close(listener);
-	listener = -1;
-	if (options.path)
-		unlink(options.path);
+	sessions.pids[sessions.running++] = pid;
 }
 
 static void
@@ -126,9 +108,6 @@ accept_one(void)
 		net_fail("accept");
 	}
 	net_must(fcntl(connection, F_SETFD, FD_CLOEXEC) == 0, "fcntl");
-	/* Nobody may get through once the last session has been seen to begin. */
-	if (++sessions.accepted == options.sessions)
-		stop_listening();
 	start(connection);
 	close(connection);
 }
@@ -172,19 +151,19 @@ end_sessions(void)
 	}
 }
 
-static int
+static void
 serve(void)
 {
-	while (!stopping && (listener >= 0 || sessions.running > 0)) {
+	while (!stopping) {
 		if (wait_for_caller(NULL))
 			accept_one();
 		reap();
 	}
-	stop_listening();
-	if (!stopping)
-		return sessions.last_status;
+	close(listener);
+	listener = -1;
+	if (options.path)
+		unlink(options.path);
 	end_sessions();
-	return 0;
 }
 
 static int
@@ -216,17 +195,13 @@ listen_at(const char *port)
 int
 main(int argc, char **argv)
 {
-	bool six = false;
-	const struct net_option letters[] = { { '6', .flag = &six },
-		{ 'a', .text = &options.address }, { 'e', .flag = &options.standard_error },
-		{ 'n', .number = &options.sessions }, { 's', .text = &options.status_file },
-		{ 't', .flag = &options.greeting }, { 'u', .text = &options.path }, { 0 } };
+	const struct net_option letters[] = { { 'a', .text = &options.address },
+		{ 's', .text = &options.status_file }, { 't', .flag = &options.greeting },
+		{ 'u', .text = &options.path }, { 0 } };
 	char **words = net_options(argc, argv, letters, 2,
-	    "serve [-6et] [-a address] [-n count] [-s file] [-u path] port program [argument ...]");
+	    "serve [-t] [-a address] [-s file] [-u path] port program [argument ...]");
 
 	options.program = words + 1;
-	if (six)
-		options.address = "::1";
 	/* Nothing but 0, 1 and 2 may reach the program; fd 3 upwards is what our own starter left
 	 * open. */
 	for (int fd = 3; fd < 256; fd++)
@@ -236,5 +211,6 @@ main(int argc, char **argv)
 	if (listener <= 2 || listener >= FD_SETSIZE || fcntl(listener, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(listener, F_SETFL, O_NONBLOCK) < 0 || fflush(stdout) != 0)
 		net_fail("listener");
-	return serve();
+	serve();
+	return 0;
 }
