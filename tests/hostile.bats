@@ -9,17 +9,6 @@ setup() {
 	renice -n 10 "$BASHPID" >/dev/null # two hundred processes that start at once hold up whatever runs beside them
 }
 
-# xinetd_up [SERVER-ARGUMENT...]
-xinetd_up() {
-	install_files socks4-stdio.acl=/etc/socks4-stdio.acl xinetd/socks4=/etc/xinetd.d/socks4
-	sed -i "s|^\tserver_args .*|& $*|; s|^\(\tinstances .*\) 256$|\1 $LIMIT|" /etc/xinetd.d/socks4
-	printf 'defaults\n{\n}\nincludedir /etc/xinetd.d\n' >/etc/xinetd.conf
-	syslog_up
-	"$DAEMON" -dontfork -f /etc/xinetd.conf &
-	LAUNCHER=$!
-	wait_for listening gateway '*:1080'
-}
-
 # The crowds' addresses are 10.1.1.1 to 10.1.1.40.
 crowds_up() {
 	local n

@@ -8,11 +8,7 @@ session() {
 	syslog_up
 	"$@" &
 	wait_for listening gateway '*:1080'
-	[ "$(fetch --proxy socks4://alice@10.1.0.1:1080)" = hello ]
-	wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
-	wait_for log_has 'close cmd=connect .* reason=eof$'
-	[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
-	wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
+	serves_and_refuses
 	[ "$(refusal --interface 198.51.100.7)" = 91 ]
 	# The default limit of sessions a minute would have taken the service away. valgrind has no memory for so many.
 	hold $((260 / SLOW))

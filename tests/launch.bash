@@ -121,6 +121,26 @@ refute() {
 	fi
 }
 
+# serves_and_refuses [CURL OPTION...]: a session of 10.1.0.2 and alice to port 80, none to port 25, and what $LOG says of them
+serves_and_refuses() {
+	[ "$(fetch --proxy socks4://alice@10.1.0.1:1080 "$@")" = hello ]
+	wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
+	wait_for log_has 'close cmd=connect .* reason=eof$'
+	[ "$(URL=http://203.0.113.80:25/ refusal "$@")" = 91 ]
+	wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
+}
+
+# xinetd_up [SERVER-ARGUMENT...]: examples/xinetd, with $DAEMON; its process is $LAUNCHER
+xinetd_up() {
+	install_files socks4-stdio.acl=/etc/socks4-stdio.acl xinetd/socks4=/etc/xinetd.d/socks4
+	sed -i "s|^\tserver_args .*|& $*|; s|^\(\tinstances .*\) 256$|\1 $LIMIT|" /etc/xinetd.d/socks4
+	printf 'defaults\n{\n}\nincludedir /etc/xinetd.d\n' >/etc/xinetd.conf
+	syslog_up
+	"$DAEMON" -dontfork -f /etc/xinetd.conf &
+	export LAUNCHER=$!
+	wait_for listening gateway '*:1080'
+}
+
 # log_has PATTERN: an extended regular expression, some line of $LOG
 log_has() {
 	grep -Eq -- "$1" "$LOG"

@@ -12,11 +12,7 @@ run_up() {
 
 session() {
 	run_up "$1"
-	[ "$(fetch --proxy socks4://alice@10.1.0.1:1080)" = hello ]
-	wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
-	wait_for log_has 'close cmd=connect .* reason=eof$'
-	[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
-	wait_for log_has 'refuse cmd=connect .* code=91 reason=denied$'
+	serves_and_refuses
 	hold 17
 	[ "$(stat -c %U "/proc/$(pgrep -n '^socks4-stdio')")" = nobody ]
 }
