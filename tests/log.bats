@@ -17,6 +17,12 @@ session() {
 		2:send goodbye 2:close expect goodbye expect-eof -- "$BIN" -a "$LIST" "${@:2}"
 }
 
+# told WORD...: what the program says on standard error to such a client is in $LOG
+told() {
+	rm -f "$LOG"
+	"$TOOLS/peer" -2 "$LOG" "$@" -- "$BIN" -a "$LIST" -l stderr ${OPTION:+"$OPTION"}
+}
+
 # denied USERID NAME [OPTION...]: a request that the list refuses
 denied() {
 	"$TOOLS/peer" -2 "$LOG" exec-tcp send "$(request 4 1 80 0.0.0.1 "$1" "$2")" expect "$REJECTED" \
@@ -41,10 +47,25 @@ logged() {
 	[ "$(wc -l <"$LOG")" -eq $# ] || fail "not $# lines: $(cat "$LOG")"
 }
 
-# syslog_up: what it gets is in $SCRATCH/syslog
+# syslog_up [-s]: what it gets is in $SCRATCH/syslog
 syslog_up() {
-	start logd "$TOOLS/logd" "$SCRATCH/syslog"
+	start logd "$TOOLS/logd" "$@" "$SCRATCH/syslog"
 	[ "$(port_of logd)" = /dev/log ]
+}
+
+# all_in_syslog: the lines of `session alice`, `denied alice example.org` and `broken`, each with its priority
+all_in_syslog() {
+	wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
+	sed -E 's/^(<[0-9]+>)socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
+	logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
+		"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
+}
+
+# journal_is_log: what is said to the journal is in $LOG
+journal_is_log() {
+	touch "$LOG"
+	JOURNAL_STREAM=$(stat -c %d:%i "$LOG")
+	export JOURNAL_STREAM
 }
 
 @test "a syslogd that is stuck costs the lines, not the session" {
@@ -71,28 +92,24 @@ syslog_up() {
 @test "stderr: a refusal, with the keys that are known" {
 	denied alice example.org -l stderr
 	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user=alice name=example\.org port=80 rule=default code=91 reason=denied'
-	rm "$LOG"
-	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x02' shutdown expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST" -l stderr
+	told exec-tcp send '\x04\x02' shutdown expect "$REJECTED" expect-eof
 	logged 'refuse cmd=bind src=127\.0\.0\.1:[0-9]+ code=91 reason=short-request'
-	rm "$LOG"
-	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x05' expect '\x05\xff' expect-eof -- "$BIN" -a "$LIST" -l stderr
+	told exec-tcp send '\x05' expect '\x05\xff' expect-eof
 	logged 'refuse src=127\.0\.0\.1:[0-9]+ code=255 reason=is-socks5'
 }
 
 @test "stderr: a USERID that has been read is shown, an empty one too" {
-	"$TOOLS/peer" -2 "$LOG" exec-tcp send '\x04\x01\0\x50\0\0\0\x01\0nam' shutdown expect "$REJECTED" \
-		expect-eof -- "$BIN" -a "$LIST" -l stderr
+	told exec-tcp send '\x04\x01\0\x50\0\0\0\x01\0nam' shutdown expect "$REJECTED" expect-eof
 	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" port=80 code=91 reason=short-request'
 }
 
 @test "port= of a request whose destination is not known, after name= or in its place" {
 	while read -r line; do
 		IFS='|' read -r bytes text <<<"$line"
-		rm -f "$LOG"
 		# A whole request may be answered, and the connection be gone, before it could be shut down.
 		ends=()
 		[[ $text != *short-request ]] || ends=(shutdown)
-		"$TOOLS/peer" -2 "$LOG" exec-tcp send "$bytes" "${ends[@]}" expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST" -l stderr
+		told exec-tcp send "$bytes" "${ends[@]}" expect "$REJECTED" expect-eof
 		logged "refuse cmd=[a-z]* src=127\.0\.0\.1:[0-9]+ $text"
 	done <<-'EOT'
 		\x04\x01\0|code=91 reason=short-request
@@ -107,21 +124,19 @@ syslog_up() {
 }
 
 @test "stderr: IPv6 addresses stand in brackets" {
-	port=$("$TOOLS/peer" -2 "$LOG" exec 'tcp=[::1]' same 2:listen '[::1]:0' send "$(request 4 1 @2 0.0.0.1 '' ::1)" \
-		expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof -- "$BIN" -a "$LIST" -l stderr)
+	port=$(told exec 'tcp=[::1]' same 2:listen '[::1]:0' send "$(request 4 1 @2 0.0.0.1 '' ::1)" \
+		expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof)
 	logged "open cmd=connect src=\\[::1\\]:[0-9]+ user=\"\" dst=\\[::1\\]:$port rule=$LIST:1$box" 'close .* reason=eof'
 }
 
 @test "stderr: a mapped source is an IPv4 address" {
-	"$TOOLS/peer" -2 "$LOG" exec 'tcp=[::ffff:127.0.0.1]' same send "$(request 4 1 80 192.0.2.1 '')" \
-		expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST" -l stderr
+	told exec 'tcp=[::ffff:127.0.0.1]' same send "$(request 4 1 80 192.0.2.1 '')" expect "$REJECTED" expect-eof
 	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" dst=192\.0\.2\.1:80 rule=default code=91 reason=denied'
 }
 
 @test "stderr: local sources, and via= of an ssh connection" {
 	export SSH_CONNECTION='192.0.2.7 51234 192.0.2.1 22'
-	"$TOOLS/peer" -2 "$LOG" exec-pipes send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- \
-		"$BIN" -a "$LIST" -l stderr
+	told exec-pipes send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof
 	logged 'refuse cmd=connect src=local via="192\.0\.2\.7 51234 192\.0\.2\.1 22" user=bob dst=192\.0\.2\.1:80 rule=default code=91 reason=denied'
 	rm "$LOG"
 	denied bob example.org -l stderr
@@ -317,8 +332,8 @@ fill() {
 }
 
 @test "secs has milliseconds" {
-	"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 a)" \
-		expect '\0\x5a\0\0\0\0\0\0' 2:accept pause 1100 2:close expect-eof -- "$BIN" -a "$LIST" -l stderr
+	told exec-tcp 2:listen 127.0.0.1:0 send "$(request 4 1 @2 127.0.0.1 a)" \
+		expect '\0\x5a\0\0\0\0\0\0' 2:accept pause 1100 2:close expect-eof
 	spent=$(sed -n 's/^close .* secs=\([0-9]*\)\.\([0-9]\{3\}\) .*/\1\2/p' "$LOG")
 	[ "$((10#$spent))" -ge 1100 ]
 	[ "$((10#$spent))" -lt 9000 ]
@@ -334,16 +349,14 @@ fill() {
 	rm "$LOG"
 	denied bob example.org -v -l stderr
 	logged 'refuse .* rule=default code=91 ms_request=[0-9]+ reason=denied'
-	rm "$LOG"
-	"$TOOLS/peer" -2 "$LOG" exec-tcp 2:listen 127.0.0.1:0 2:close-listener send "$(request 4 1 @2 127.0.0.1 a)" \
-		expect "$REJECTED" expect-eof -- "$BIN" -a "$LIST" -v -l stderr
+	OPTION=-v told exec-tcp 2:listen 127.0.0.1:0 2:close-listener send "$(request 4 1 @2 127.0.0.1 a)" \
+		expect "$REJECTED" expect-eof
 	logged 'refuse .* code=91 ms_request=[0-9]+ ms_connect=[0-9]+ reason=connect-refused'
 }
 
 # bats test_tags=no-valgrind
 @test "ms_request is the time that the request took" {
-	"$TOOLS/peer" -2 "$LOG" exec-tcp pause 300 send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof -- \
-		"$BIN" -a "$LIST" -v -l stderr
+	OPTION=-v told exec-tcp pause 300 send "$(request 4 1 80 192.0.2.1 bob)" expect "$REJECTED" expect-eof
 	spent=$(sed -n 's/.* ms_request=\([0-9]*\) .*/\1/p' "$LOG")
 	[ "$spent" -ge 100 ]
 	[ "$spent" -lt 9000 ]
@@ -367,9 +380,7 @@ fill() {
 @test "none: nothing anywhere" {
 	in_lab || return "$status"
 	syslog_up
-	export JOURNAL_STREAM
-	touch "$LOG"
-	JOURNAL_STREAM=$(stat -c %d:%i "$LOG")
+	journal_is_log
 	session alice -l none
 	denied alice example.org -l none
 	broken -l none
@@ -380,9 +391,7 @@ fill() {
 }
 
 @test "the journal: lines on its stream, each with its priority" {
-	touch "$LOG"
-	JOURNAL_STREAM=$(stat -c %d:%i "$LOG")
-	export JOURNAL_STREAM
+	journal_is_log
 	session alice
 	denied alice example.org
 	broken
@@ -391,9 +400,7 @@ fill() {
 }
 
 @test "the journal: not for -l stderr, whose lines are plain" {
-	touch "$LOG"
-	JOURNAL_STREAM=$(stat -c %d:%i "$LOG")
-	export JOURNAL_STREAM
+	journal_is_log
 	denied alice example.org -l stderr
 	logged 'refuse cmd=connect .* reason=denied'
 }
@@ -415,9 +422,7 @@ fill() {
 	wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
 	[ ! -s "$LOG" ]
 	[ "$(grep -o 'socks4-stdio\[[0-9]*\]' "$SCRATCH/syslog" | uniq | wc -l)" = 3 ]
-	sed -E 's/^(<[0-9]+>)socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
-	logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
-		"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
+	all_in_syslog
 }
 
 @test "syslog: in place of a journal stream that is not ours, or when asked for" {
@@ -471,23 +476,18 @@ fill() {
 
 @test "syslog: a stream socket where there are no datagrams, NUL after each line" {
 	in_lab || return "$status"
-	start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
-	[ "$(port_of logd)" = /dev/log ]
+	syslog_up -s
 	session alice
 	denied alice example.org
 	broken
-	wait_for grep -q 'reason=broken-list' "$SCRATCH/syslog"
-	sed -E 's/^(<[0-9]+>)socks4-stdio\[[0-9]+\]: /\1/' "$SCRATCH/syslog" >"$LOG"
-	logged '<30>open cmd=connect .*' '<30>close cmd=connect .* reason=eof' '<29>refuse cmd=connect .* reason=denied' \
-		"<27>$SCRATCH/broken:1: .*" "<27>$SCRATCH/broken:2: .*" '<27>refuse src=.* code=91 reason=broken-list'
+	all_in_syslog
 }
 
 @test "syslog: a stream in pieces, and one that breaks off in the middle of a line" {
 	in_lab || return "$status"
 	[ -z "${FAULTS-}" ] || return 0
 	local whole="<29>socks4-stdio\[[0-9]+\]: refuse cmd=connect .* reason=denied"
-	start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
-	[ "$(port_of logd)" = /dev/log ]
+	syslog_up -s
 	export ASAN_OPTIONS=verify_asan_link_order=0
 	for fault in '' write:3:EPIPE write:4:EAGAIN write:2:EINTR; do
 		: >"$SCRATCH/syslog"
@@ -502,8 +502,7 @@ fill() {
 
 @test "syslog: a stream whose reader is stuck costs the lines, not the session" {
 	in_lab || return "$status"
-	start logd "$TOOLS/logd" -s "$SCRATCH/syslog"
-	[ "$(port_of logd)" = /dev/log ]
+	syslog_up -s
 	kill -STOP "${PIDS[logd]}"
 	four() {
 		for _ in {1..4}; do # until nobody more can connect
