@@ -802,15 +802,3 @@ may_bind_to_any() {
 	"$BIN" -t 2>said || status=$?
 	[ "$status $(cat said)" = "2 /etc/socks4-stdio.acl: No such file or directory" ]
 }
-
-@test "a session under a broken or missing list gets its 91, exit status 2" {
-	printf 'permit from any\npermit to any\n' >acl
-	local list status
-	for list in acl missing; do
-		status=0
-		printf '%b' "$(request 4 1 80 198.51.100.1 u)" | "$BIN" -a "$list" -l stderr >reply 2>log || status=$?
-		[ "$status" -eq 2 ]
-		[ "$(od -An -v -tx1 reply)" = ' 00 5b 00 00 00 00 00 00' ]
-	done
-	grep -q 'missing: No such file or directory' log
-}

@@ -42,7 +42,7 @@ dialogue() {
 		2:close expect-eof shutdown
 }
 
-@test "a proxy with an IPv6 address, in brackets with its port, and a link-local one" {
+@test "a proxy with an IPv6 address, in brackets with its port, and a link-local one; -u '' sends no USERID" {
 	require ip
 	in_lab || return "$status"
 	dialogue6() {
@@ -59,11 +59,6 @@ dialogue() {
 	dialogue6 '[fe80::1%left]:1080' '[fe80::1%right]' -b 'fe80::2%right'
 	run ! "$BIN" -c '[fe80::1%right]:1081' 192.0.2.1 80 </dev/null
 	[[ $output == *'proxy [fe80::1%right]:1081 cannot be reached: Connection refused'* ]]
-}
-
-@test "-u '' sends no USERID" {
-	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" \
-		2:send "$GRANTED" 2:close expect-eof shutdown -- "$BIN" -c 127.0.0.1:@2 -u '' 192.0.2.1 80
 }
 
 @test "bytes glued to the reply reach stdout first, a reply in pieces is one" {

@@ -98,23 +98,6 @@ tcp pipe'
 	done <<<"$channels"
 }
 
-@test "half-close in both orders by checksum" {
-	head -c 8388608 /dev/urandom >"$SCRATCH/sent"
-	sum=$(sha256sum <"$SCRATCH/sent")
-	start server "$TOOLS/peer" listen 127.0.0.1:0 accept read-to "$SCRATCH/up" sendfile "$SCRATCH/sent" close \
-		accept sendfile "$SCRATCH/sent" shutdown read-to "$SCRATCH/up2" close
-	port=$(port_of server)
-	ask=$(request 4 1 "$port" 127.0.0.1 '')
-	"$TOOLS/peer" exec-tcp send "$ask" expect "$GRANTED" sendfile "$SCRATCH/sent" shutdown \
-		read-to "$SCRATCH/down" -- "${PROGRAM[@]}" 2>/dev/null
-	"$TOOLS/peer" exec-tcp send "$ask" expect "$GRANTED" read-to "$SCRATCH/down2" sendfile "$SCRATCH/sent" \
-		shutdown -- "${PROGRAM[@]}" 2>/dev/null
-	status_of server
-	for file in up down up2 down2; do
-		[ "$(sha256sum <"$SCRATCH/$file")" = "$sum" ]
-	done
-}
-
 @test "64 MiB both ways at once with readers that pause" {
 	for channel in 'tcp same' 'unix same' 'pipe pipe'; do
 		session $channel pump-duplex 1 2 64M 1 2 200 shutdown 2:expect-eof 2:close expect-eof
