@@ -13,6 +13,7 @@ setup() {
 	export ASAN_OPTIONS=verify_asan_link_order=0
 	PRELOAD=()
 	if [ -z "${FAULTS-}" ]; then
+		require strace
 		ASAN_OPTIONS+=:detect_leaks=0 # under strace none can be looked for
 		PRELOAD=(LD_PRELOAD="$TOOLS/fault.so")
 	fi
@@ -91,12 +92,7 @@ sweep() {
 	[ "$(grep -rl INJECTED "$SCRATCH/traces" | wc -l)" -ge "$(($(wc -l <"$SCRATCH/sessions") * 3 / 4))" ]
 }
 
-need_tracer() {
-	[ -n "${FAULTS-}" ] || require strace
-}
-
 @test "CONNECT by address" {
-	need_tracer
 	sweep connect "${SERVER[@]}"
 	grep -q 'granted, eof$' "$SCRATCH/verdicts"
 	grep -q 'refused system$' "$SCRATCH/verdicts"
@@ -106,7 +102,6 @@ need_tracer() {
 }
 
 @test "CONNECT by name, with an identity to be asked for" {
-	need_tracer
 	in_lab || return "$status"
 	start dnsd "$TOOLS/dnsd" 'trial.test A 127.0.0.1' 'trial.test AAAA ::1'
 	port_of dnsd
@@ -117,7 +112,6 @@ need_tracer() {
 }
 
 @test "BIND" {
-	need_tracer
 	sweep bind "${SERVER[@]}"
 	grep -q 'granted, eof$' "$SCRATCH/verdicts"
 	grep -q 'refused bind-failed$' "$SCRATCH/verdicts"
@@ -126,7 +120,6 @@ need_tracer() {
 }
 
 @test "a refusal" {
-	need_tracer
 	sweep connect "${SERVER[@]}" -a "$LIST.deny"
 	grep -q 'refused denied$' "$SCRATCH/verdicts"
 	grep -q 'refused broken-list$' "$SCRATCH/verdicts"
@@ -134,20 +127,17 @@ need_tracer() {
 }
 
 @test "CONNECT on pipes, as under ssh" {
-	need_tracer
 	sweep pipes "${SERVER[@]}"
 	grep -q 'granted, eof$' "$SCRATCH/verdicts"
 }
 
 @test "the client" {
-	need_tracer
 	sweep client "$BIN" -l stderr -v -c 127.0.0.1:@ -u me 203.0.113.5 4660
 	grep -q 'served$' "$SCRATCH/verdicts"
 	grep -q 'failed$' "$SCRATCH/verdicts"
 }
 
 @test "a shortage that lasts" {
-	need_tracer
 	CALLS='accept4?|connect|fcntl|mmap|recv(from)?|send(to)?|socket' LASTING=+ ONLY='EMFILE|ENOMEM' sweep bind "${SERVER[@]}"
 	grep -Eqx 'accept4?-1-EMFILE: refused system' "$SCRATCH/verdicts"
 	rm -r "$SCRATCH/traces"
@@ -156,7 +146,6 @@ need_tracer() {
 }
 
 @test "a log that goes to syslog" {
-	need_tracer
 	in_lab || return "$status"
 	start logd "$TOOLS/logd" "$SCRATCH/log"
 	port_of logd
@@ -203,7 +192,6 @@ each_fault() {
 }
 
 @test "freezing a list: the new one and exit status 0, or the old one and 2, and nothing beside it" {
-	need_tracer
 	cd "$SCRATCH"
 	printf 'permit from local to any\ndeny to any\n' >text
 	"$BIN" -t -a text -o old
@@ -226,7 +214,6 @@ each_fault() {
 
 @test "questions: the right answers, or exit status 2" {
 	local list
-	need_tracer
 	cd "$SCRATCH"
 	{
 		echo 'permit from 192.0.2.0/24 user bob to 198.51.100.0/24'

@@ -89,16 +89,13 @@ journal_is_log() {
 	[ "$(grep -o 'src=[^ ]*' "$LOG" | sort -u | wc -l)" = 1 ]
 }
 
-@test "stderr: a refusal, with the keys that are known" {
+@test "stderr: a refusal, with the keys that are known, an empty USERID too" {
 	denied alice example.org -l stderr
 	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user=alice name=example\.org port=80 rule=default code=91 reason=denied'
 	told exec-tcp send '\x04\x02' shutdown expect "$REJECTED" expect-eof
 	logged 'refuse cmd=bind src=127\.0\.0\.1:[0-9]+ code=91 reason=short-request'
 	told exec-tcp send '\x05' expect '\x05\xff' expect-eof
 	logged 'refuse src=127\.0\.0\.1:[0-9]+ code=255 reason=is-socks5'
-}
-
-@test "stderr: a USERID that has been read is shown, an empty one too" {
 	told exec-tcp send '\x04\x01\0\x50\0\0\0\x01\0nam' shutdown expect "$REJECTED" expect-eof
 	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" port=80 code=91 reason=short-request'
 }
@@ -123,13 +120,10 @@ journal_is_log() {
 	EOT
 }
 
-@test "stderr: IPv6 addresses stand in brackets" {
+@test "stderr: IPv6 addresses stand in brackets, a mapped source is an IPv4 address" {
 	port=$(told exec 'tcp=[::1]' same 2:listen '[::1]:0' send "$(request 4 1 @2 0.0.0.1 '' ::1)" \
 		expect '\0\x5a\0\0\0\0\0\0' 2:accept 2:close expect-eof)
 	logged "open cmd=connect src=\\[::1\\]:[0-9]+ user=\"\" dst=\\[::1\\]:$port rule=$LIST:1$box" 'close .* reason=eof'
-}
-
-@test "stderr: a mapped source is an IPv4 address" {
 	told exec 'tcp=[::ffff:127.0.0.1]' same send "$(request 4 1 80 192.0.2.1 '')" expect "$REJECTED" expect-eof
 	logged 'refuse cmd=connect src=127\.0\.0\.1:[0-9]+ user="" dst=192\.0\.2\.1:80 rule=default code=91 reason=denied'
 }

@@ -74,28 +74,22 @@ on_pipes() {
 
 # ---- both directions, each on its own ----
 
-# kinds of fd 0 and 1
-channels='tcp same
-tcp=[::1] same
-unix same
-pipe pipe
-tcp tcp
-unix unix
-pipe tcp
-tcp pipe'
-
-@test "8 MiB up, half-close, 8 MiB down, over every kind of fd 0 and 1" {
+@test "8 MiB up, half-close, 8 MiB down, and the other way round, over every kind of fd 0 and 1" {
 	while read -r input output; do
 		session "$input" "$output" pump 1 2 8M 1 shutdown 2:expect-eof pump 2 1 8M 2 2:close expect-eof
 		closed 'up=8388608 down=8388608 reason=eof'
-	done <<<"$channels"
-}
-
-@test "8 MiB down, half-close, 8 MiB up, over every kind of fd 0 and 1" {
-	while read -r input output; do
 		session "$input" "$output" pump 2 1 8M 1 2:shutdown expect-eof pump 1 2 8M 2 shutdown 2:expect-eof
 		closed 'up=8388608 down=8388608 reason=eof'
-	done <<<"$channels"
+	done <<-'END'
+		tcp same
+		tcp=[::1] same
+		unix same
+		pipe pipe
+		tcp tcp
+		unix unix
+		pipe tcp
+		tcp pipe
+	END
 }
 
 @test "64 MiB both ways at once with readers that pause" {
@@ -205,19 +199,13 @@ reset_behind() {
 @test "4 MiB in flight when one side resets: delivered, then the reset" {
 	reset_behind 2 1
 	reset_behind 1 2
-}
-
-@test "4 MiB in flight after a half-close of the other side: delivered, then the reset" {
+	# after a half-close of the other side
 	reset_behind 2 1 shutdown 2:expect-eof
 	reset_behind 1 2 2:shutdown expect-eof
-}
-
-@test "4 MiB in flight, and as much waiting the other way, when one side resets" {
+	# as much waits the other way
 	reset_behind 2 1 fill 1 100
 	reset_behind 1 2 2:fill 1 100
-}
-
-@test "the reset does not overtake what the other side reads slowly" {
+	# the other side reads slowly
 	reset_behind 2 1 pace 262144 20
 	reset_behind 1 2 2:pace 262144 20
 }
@@ -308,14 +296,10 @@ reset_behind() {
 	closed '.* reason=signal'
 }
 
-@test "the idle limit resets both sides" {
+@test "the idle limit resets both sides; on a pipe it is exit status 1" {
 	idle_limit 1
 	session tcp same send a 2:expect a expect-reset 2:expect-reset
 	closed 'up=1 down=0 reason=idle'
-}
-
-@test "the idle limit on a pipe is exit status 1" {
-	idle_limit 1
 	session pipe pipe expect-eof 2:expect-reset expect-exit 1
 	closed 'up=0 down=0 reason=idle'
 }

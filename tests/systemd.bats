@@ -21,8 +21,10 @@ no_session_left() {
 	[ -z "$(systemctl list-units --all --plain --no-legend 'socks4-stdio*@*')" ]
 }
 
-failed_units() {
-	systemctl list-units --failed --plain --no-legend
+# all_well: no session is left, and no unit has failed
+all_well() {
+	wait_for no_session_left
+	[ -z "$(systemctl list-units --failed --plain --no-legend)" ]
 }
 
 @test "systemd-analyze verify has nothing to say about the units" {
@@ -47,8 +49,7 @@ failed_units() {
 	wait_for journal_has 6 '^open cmd=connect src=10.1.0.2:[0-9]+ user="" dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
 	wait_for journal_has 6 '^open .* user=alice .*name=www.example.org'
 	wait_for journal_has 6 '^close .* reason=eof$'
-	wait_for no_session_left
-	[ -z "$(failed_units)" ]
+	all_well
 }
 
 @test "a refusal is a notice and leaves no failed unit" {
@@ -56,8 +57,7 @@ failed_units() {
 	socket_up
 	[ "$(URL=http://203.0.113.80:25/ refusal)" = 91 ]
 	wait_for journal_has 5 '^refuse .*code=91 reason=denied$'
-	wait_for no_session_left
-	[ -z "$(failed_units)" ]
+	all_well
 }
 
 @test "the sandbox lets BIND, IDENT and names from DNS work" {
@@ -73,8 +73,7 @@ failed_units() {
 	[ "$(URL=http://in-dns.example.org/ fetch --proxy socks4a://alice@10.1.0.1:1080)" = hello ]
 	wait_for journal_has 6 '^open .* ident=alice .*name=in-dns.example.org'
 	[ "$(bind_and_call)" = 'called back' ]
-	wait_for no_session_left
-	[ -z "$(failed_units)" ]
+	all_well
 }
 
 @test "internal holds on a machine that lets sockets be bound to any address" {
@@ -103,7 +102,7 @@ failed_units() {
 	release
 	wait_for no_session_left
 	[ "$(fetch)" = hello ]
-	[ -z "$(failed_units)" ]
+	all_well
 }
 
 @test "a broken list fails its sessions, but their units are collected" {
@@ -112,8 +111,7 @@ failed_units() {
 	socket_up
 	[ "$(refusal)" = 91 ]
 	wait_for journal_has 3 'socks4-stdio.acl:1: '
-	wait_for no_session_left
-	[ -z "$(failed_units)" ]
+	all_well
 	cp "$EXAMPLES/socks4-stdio.acl" /etc/
 	[ "$(fetch)" = hello ]
 }
@@ -156,8 +154,7 @@ local_request() {
 	# Nobody but root can take its place, or the proxy's.
 	refute as alice rm -f /run/socks4-stdio/socket 2>"$SCRATCH/rm"
 	refute as alice touch /run/socks4-stdio/other 2>>"$SCRATCH/rm"
-	wait_for no_session_left
-	[ -z "$(failed_units)" ]
+	all_well
 	systemctl stop socks4-stdio-local.socket
 	[ ! -e /run/socks4-stdio/socket ]
 }
