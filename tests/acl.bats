@@ -221,7 +221,7 @@ verdicts() {
 	done
 }
 
-@test "internal: the first and last address of every range, and their neighbours outside" {
+@test "internal: the first and last address of every range, and their neighbours outside; IPv4 hidden in IPv6" {
 	printf '%s\n' 'deny to internal' 'permit from any' >acl
 	verdicts 'deny by 1' 0.0.0.1 0.255.255.255 10.0.0.0 10.255.255.255 100.64.0.0 100.127.255.255 127.0.0.0 127.255.255.255 \
 		169.254.0.0 169.254.255.255 172.16.0.0 172.31.255.255 192.0.0.0 192.0.0.255 192.168.0.0 192.168.255.255 \
@@ -231,10 +231,6 @@ verdicts() {
 		169.255.0.0 172.15.255.255 172.32.0.0 191.255.255.255 192.0.1.0 192.0.2.1 192.167.255.255 192.169.0.0 198.17.255.255 \
 		198.20.0.0 198.51.100.1 203.0.113.1 223.255.255.255 \
 		2001:db8::1 fbff::1 fe00::1 fe7f::1 64:ff9b:2::1 64:ff9a::1 2001::1 2003::1
-}
-
-@test "internal: IPv4 hidden in IPv6" {
-	printf '%s\n' 'deny to internal' 'permit from any' >acl
 	verdicts 'deny by 1' ::10.0.0.1 ::127.0.0.1 ::ffff:10.0.0.1 ::ffff:7f00:1 0:0:0:0:0:ffff:192.168.0.1 ::ffff:0:10.0.0.1 \
 		::ffff:0:169.254.169.254 64:ff9b::10.0.0.1 64:ff9b::7f00:1 2002:a00:1:: 2002:7f00:1::1 2002:c0a8:101:ffff::1 2002:e000::1
 	verdicts 'permit by 2' ::8.8.8.8 ::ffff:8.8.8.8 ::ffff:0:8.8.8.8 64:ff9b::8.8.8.8 2002:808:808::1 2002:808:808::10.0.0.1 \

@@ -144,14 +144,11 @@ bind_script() {
 	grep -c INJECTED "$SCRATCH/trace" | grep -qx 3
 }
 
-@test "-A is advertised, -b is listened on" {
+@test "-A is advertised, -b is listened on; IPv6 alone leaves nothing to listen on: 91 bind-failed" {
 	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\xc6\x33\x64\x09' \
 		2:connect 127.0.0.5:@3 expect '\0\x5a\p2\x7f\0\0\x01' 2:close expect-eof close -- -A 198.51.100.9 -b 127.0.0.5
 	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x05' \
 		4:expect-refused 127.0.0.1:@3 close -- -b 127.0.0.5
-}
-
-@test "-b of IPv6 alone leaves nothing to listen on: 91 bind-failed" {
 	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$REJECTED" expect-eof -- -b ::1
 	grep -q ' code=91 reason=bind-failed$' "$SCRATCH/log"
 	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x05' close -- \

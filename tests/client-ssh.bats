@@ -31,16 +31,10 @@ scene() {
 	done
 }
 
-@test "scp carries 200 MiB there and back through ours" {
-	scene ours copy
-}
-
-@test "scp carries 200 MiB there and back through Dante" {
-	scene dante copy
-}
-
-@test "scp carries 200 MiB there and back through ssh -D" {
-	scene ssh copy
+@test "scp carries 200 MiB there and back, through ours, Dante and ssh -D" {
+	for proxy in ours dante ssh; do
+		scene "$proxy" copy
+	done
 }
 
 @test "ProxyUseFdpass: after the handshake our process is gone and traffic flows" {

@@ -187,11 +187,13 @@ dialogue() {
 	dialogue 1 '' '-B -u alice 192.0.2.1 80' 2:skip 14 kill HUP 2:expect-closed expect-eof
 }
 
-@test "a reset in mid-session is told" {
+@test "a reset in mid-session is told, and so is the idle limit" {
 	dialogue 1 'socks4-stdio: connection reset' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$GRANTED" 2:send down expect down 2:reset \
 		expect-eof
 	dialogue 1 'socks4-stdio: connection reset' '-u alice 192.0.2.1 80' 2:skip 14 2:send "$GRANTED" shutdown 2:expect-eof \
 		2:send down expect down 2:reset expect-eof
+	dialogue 1 'nothing moved for 1 seconds' '-w idle=1 192.0.2.1 80' 2:send "$GRANTED" 2:expect "$(request 4 1 80 192.0.2.1 "$(id -un)")" \
+		2:expect-closed
 }
 
 SOCKET=/proc/self/cwd/socket # for users who may not go through the directories above
@@ -237,11 +239,6 @@ on_unix() {
 	on_unix 2:listen unix:socket exec-pipes 2:accept 2:skip 10 2:send '\0\x5a\x12\x34\0\0\0\0' 2:send "$GRANTED" 2:close expect-eof shutdown \
 		-- "$BIN" -c "$SOCKET" -B -u u 192.0.2.1 21
 	grep -qx 'listening on 0.0.0.0:4660' log
-}
-
-@test "the idle limit is told" {
-	dialogue 1 'nothing moved for 1 seconds' '-w idle=1 192.0.2.1 80' 2:send "$GRANTED" 2:expect "$(request 4 1 80 192.0.2.1 "$(id -un)")" \
-		2:expect-closed
 }
 
 @test "the proxy's addresses are raced" {

@@ -128,7 +128,7 @@ silent() {
 	IDENTD=127.0.0.2:113 ident='""' lasts 900 1900 session "$1" alice "$2"
 }
 
-@test "an identd that stays silent or trickles: never more than the limit" {
+@test "an identd that stays silent or trickles, or that nobody can reach: never more than the limit" {
 	in_lab || return "$status"
 	start identd "$TOOLS/serve" -a 127.0.0.1 113 "$TOOLS/peer" use-fds 0 1 read-to /dev/null
 	port_of identd
@@ -140,10 +140,7 @@ silent() {
 	port_of identd
 	silent require 92
 	silent ask 90
-}
-
-@test "an identd that nobody can reach: never more than the limit" {
-	in_lab || return "$status"
+	stop identd
 	start identd "$TOOLS/peer" 2:listen-deaf 127.0.0.1:113 wait-file "$SCRATCH/over"
 	port_of identd
 	silent require 92

@@ -384,16 +384,14 @@ fill() {
 	wait_for grep -q reason=denied "$SCRATCH/syslog" # it does listen
 }
 
-@test "the journal: lines on its stream, each with its priority" {
+@test "the journal: lines on its stream, each with its priority; but plain ones for -l stderr" {
 	journal_is_log
 	session alice
 	denied alice example.org
 	broken
 	logged '<6>open cmd=connect .*' '<6>close cmd=connect .* reason=eof' '<5>refuse cmd=connect .* reason=denied' \
 		"<3>$SCRATCH/broken:1: .*" "<3>$SCRATCH/broken:2: .*" '<3>refuse src=.* code=91 reason=broken-list'
-}
-
-@test "the journal: not for -l stderr, whose lines are plain" {
+	rm "$LOG"
 	journal_is_log
 	denied alice example.org -l stderr
 	logged 'refuse cmd=connect .* reason=denied'

@@ -120,18 +120,17 @@ nobody_left() {
 	in_lab || return "$status"
 	names_up 'both.test A 127.0.0.5' 'both.test AAAA ::1' 'four.test A 127.0.0.5'
 	port='2:listen 127.0.0.5:8080 3:listen [::1]:8080'
-	for options in '-4' '-b 127.0.0.9'; do
+	while IFS='|' read -r options end dst; do
 		rm -f "$LOG"
 		"$TOOLS/peer" -2 "$LOG" $port exec-tcp send "$(request 4 1 8080 0.0.0.1 alice both.test)" expect "$GRANTED" \
-			2:accept 2:close expect-eof -- "$BIN" -a "$LIST" -l stderr $options >/dev/null
-		grep -q '^open .* dst=127.0.0.5:8080 ' "$LOG"
-	done
-	for options in '-6' '-b ::1'; do
-		rm -f "$LOG"
-		"$TOOLS/peer" -2 "$LOG" $port exec-tcp send "$(request 4 1 8080 0.0.0.1 alice both.test)" expect "$GRANTED" \
-			3:accept 3:close expect-eof -- "$BIN" -a "$LIST" -l stderr $options >/dev/null
-		grep -q '^open .* dst=\[::1\]:8080 ' "$LOG"
-	done
+			"$end:accept" "$end:close" expect-eof -- "$BIN" -a "$LIST" -l stderr $options >/dev/null
+		grep -q "^open .* dst=$dst:8080 " "$LOG"
+	done <<-'END'
+		-4|2|127.0.0.5
+		-b 127.0.0.9|2|127.0.0.5
+		-6|3|\[::1\]
+		-b ::1|3|\[::1\]
+	END
 	refused 1 8080 four.test -6
 	reason resolve-failed 'name=four\.test'
 	rm "$LOG"
@@ -198,7 +197,7 @@ nobody_left() {
 	[ "$(phase resolve)" -ge 290 ]
 }
 
-@test "a client that resets ends the lookup and the race" {
+@test "a client that resets ends the lookup and the race, and so does a signal, after which the client gets its 91" {
 	in_lab || return "$status"
 	names_up 'mute.test SILENT' 'deaf.test A 127.0.0.2'
 	local name
@@ -208,15 +207,7 @@ nobody_left() {
 			wait-file "$QUESTIONS" pause 100 reset expect-exit 0 -- "$BIN" -a "$LIST" -l stderr >/dev/null
 		reason client-left "name=${name/./\\.}"
 		nobody_left
-	done
-}
-
-@test "a signal ends the lookup and the race, and the client gets its 91" {
-	in_lab || return "$status"
-	names_up 'mute.test SILENT' 'deaf.test A 127.0.0.2'
-	local name
-	for name in mute.test deaf.test; do
-		rm -f "$LOG" "$QUESTIONS"
+		rm "$QUESTIONS"
 		lasts 0 3000 "$TOOLS/peer" 2:listen-deaf 127.0.0.2:8080 exec-tcp send "$(request 4 1 8080 0.0.0.1 alice "$name")" \
 			wait-file "$QUESTIONS" pause 100 kill TERM expect "$REJECTED" expect-eof close expect-exit 1 -- "$BIN" -a "$LIST" -l none >/dev/null
 		nobody_left

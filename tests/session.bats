@@ -28,8 +28,8 @@ proxy_up() {
 	fail 'no port is free'
 }
 
-@test "curl fetches 100 MiB byte for byte, --socks4 and --socks4a" {
-	require curl systemd-socket-activate
+@test "curl (--socks4 and --socks4a) and netcat fetch 100 MiB byte for byte" {
+	require curl nc systemd-socket-activate
 	head -c 100M /dev/urandom >"$SCRATCH/file"
 	web_up "$SCRATCH/file"
 	proxy_up
@@ -37,13 +37,6 @@ proxy_up() {
 		curl -sS --max-time 60 "$kind" "127.0.0.1:$PROXY" -o "$SCRATCH/got" "http://localhost:$WEB/"
 		cmp "$SCRATCH/file" "$SCRATCH/got"
 	done
-}
-
-@test "netcat fetches 100 MiB byte for byte" {
-	require nc systemd-socket-activate
-	head -c 100M /dev/urandom >"$SCRATCH/file"
-	web_up "$SCRATCH/file"
-	proxy_up
 	printf 'GET / HTTP/1.0\r\n\r\n' |
 		timeout 60 nc -N -X 4 -x "127.0.0.1:$PROXY" 127.0.0.1 "$WEB" | tail -c 100M >"$SCRATCH/got"
 	cmp "$SCRATCH/file" "$SCRATCH/got"
