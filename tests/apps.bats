@@ -3,14 +3,14 @@
 # distribution, which meet only through the proxy.
 
 load launch
+export LAB_FIRST='network_up; proxy_up'
 
 # --- on the machine ---
 
 proxy_up() {
 	LOG=$SCRATCH/log
 	echo 'permit connect from 10.1.0.2 to 203.0.113.81' >"$SCRATCH/acl"
-	"$TOOLS/serve" -a 10.1.0.1 1080 "$BIN" -l stderr -a "$SCRATCH/acl" >/dev/null 2>"$LOG" &
-	wait_for listening gateway 10.1.0.1:1080
+	serve_on gateway 10.1.0.1 1080 "$BIN" -l stderr -a "$SCRATCH/acl" 2>"$LOG"
 	cat >"$SCRATCH/socks.conf" <<-END
 		route {
 			from: 0.0.0.0/0 to: 0.0.0.0/0 via: 10.1.0.1 port = 1080
@@ -19,12 +19,6 @@ proxy_up() {
 			method: none
 		}
 	END
-}
-
-# service PORT PROGRAM...: a session of it for each connection to 203.0.113.81
-service() {
-	on server "$TOOLS/serve" -a 203.0.113.81 "$@" >/dev/null 2>"$SCRATCH/service.err" &
-	wait_for listening server "203.0.113.81:$1"
 }
 
 socksified() {
@@ -43,10 +37,9 @@ ended() {
 @test "telnet: options and a conversation on a terminal" {
 	require telnet telnetd socksify
 	in_lab || return "$status"
-	proxy_up
 	printf '#!/bin/sh\ntty; echo "on a $TERM"; read -r line; echo "you said $line"; read -r bye\n' >"$SCRATCH/greet"
 	chmod 755 "$SCRATCH/greet"
-	service 23 telnetd -h -E "$SCRATCH/greet"
+	serve_on server 203.0.113.81 23 telnetd -h -E "$SCRATCH/greet"
 	mkfifo "$SCRATCH/typed"
 	exec 9<>"$SCRATCH/typed"
 	TERM=vt220 socksified telnet 203.0.113.81 <&9 >"$SCRATCH/seen" 2>&1 &
@@ -64,7 +57,6 @@ ended() {
 @test "ftp, passive: a listing and a file in both directions" {
 	require tnftp vsftpd socksify
 	in_lab || return "$status"
-	proxy_up
 	cd "$SCRATCH"
 	mkdir -p /run/ftp/pub /run/empty
 	chmod 777 /run/ftp/pub
@@ -89,9 +81,8 @@ ended() {
 	require finger whois socksify
 	daemon fingerd usr/sbin/in.fingerd
 	in_lab || return "$status"
-	proxy_up
-	service 79 "$DAEMON"
-	service 43 "$DAEMON"
+	serve_on server 203.0.113.81 79 "$DAEMON"
+	serve_on server 203.0.113.81 43 "$DAEMON"
 	socksified finger root@203.0.113.81 >"$SCRATCH/seen"
 	grep -q '^Login: root' "$SCRATCH/seen"
 	passed 79
@@ -107,14 +98,13 @@ ended() {
 	require curl
 	daemon gophernicus usr/sbin/gophernicus
 	in_lab || return "$status"
-	proxy_up
 	mkdir /run/gopher
 	echo 'in the burrow' >/run/gopher/burrow.txt
 	head -c 1000000 /dev/urandom >/run/gopher/field.bin
 	chmod -R a+rX /run/gopher
 	# As root it refuses to serve, and nobody else may look into the cache.
 	cp "$DAEMON" /run/gophernicus
-	service 70 setpriv --reuid 65534 --regid 65534 --clear-groups /run/gophernicus -h burrow.example.org -r /run/gopher
+	serve_on server 203.0.113.81 70 setpriv --reuid 65534 --regid 65534 --clear-groups /run/gophernicus -h burrow.example.org -r /run/gopher
 	URL=gopher://203.0.113.81/ fetch >"$SCRATCH/menu"
 	grep -q '^0burrow.txt' "$SCRATCH/menu"
 	[ "$(URL=gopher://203.0.113.81/0/burrow.txt fetch | head -n 1 | tr -d '\r')" = 'in the burrow' ]
@@ -125,13 +115,12 @@ ended() {
 @test "www: a page by name, a part of it, a form" {
 	require curl busybox
 	in_lab || return "$status"
-	proxy_up
 	mkdir -p /run/www/cgi-bin
 	head -c 3000000 /dev/urandom >/run/www/big
 	printf '#!/bin/sh\nprintf "\\r\\n"; head -c "$CONTENT_LENGTH" | tr a-z A-Z\n' >/run/www/cgi-bin/up
 	chmod 755 /run/www/cgi-bin/up
 	echo '203.0.113.81 pages.example.org' >>/etc/hosts
-	service 80 busybox httpd -i -h /run/www
+	serve_on server 203.0.113.81 80 busybox httpd -i -h /run/www
 	URL=http://pages.example.org/big fetch --proxy socks4a://10.1.0.1:1080 | cmp - /run/www/big
 	URL=http://203.0.113.81/big fetch -r 1000000-1999999 | cmp - <(tail -c +1000001 /run/www/big | head -c 1000000)
 	[ "$(URL=http://203.0.113.81/cgi-bin/up fetch -d 'some words')" = 'SOME WORDS' ]
@@ -142,7 +131,6 @@ ended() {
 @test "TLS: the certificate's name is checked end to end" {
 	require curl openssl
 	in_lab || return "$status"
-	proxy_up
 	cd "$SCRATCH"
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=safe.example.org \
 		-addext subjectAltName=DNS:safe.example.org -keyout key -out certificate 2>/dev/null
@@ -157,8 +145,7 @@ ended() {
 	URL=https://other.example.org/secret fetch --proxy socks4a://10.1.0.1:1080 --cacert certificate 2>/dev/null || status=$?
 	[ "$status" = 60 ]
 	# s_client speaks no SOCKS; our client does it for any program that connects.
-	on client "$TOOLS/serve" 443 "$BIN" -c 10.1.0.1 safe.example.org 443 >/dev/null &
-	wait_for listening client 127.0.0.1:443
+	serve_on client 127.0.0.1 443 "$BIN" -c 10.1.0.1 safe.example.org 443
 	printf 'GET /certificate HTTP/1.0\r\n\r\n' | on client timeout 10 openssl s_client -connect 127.0.0.1:443 \
 		-servername safe.example.org -verify_hostname safe.example.org -CAfile certificate -verify_return_error \
 		-quiet -ign_eof >got 2>/dev/null
@@ -171,7 +158,6 @@ ended() {
 	pop3=$DAEMON
 	daemon exim4-daemon-light usr/sbin/exim4
 	in_lab || return "$status"
-	proxy_up
 	mount -t tmpfs -o mode=1777 tmpfs /var/mail
 	mount -t tmpfs tmpfs /var/lib
 	mkdir /var/lib/popa3d
@@ -205,7 +191,7 @@ ended() {
 		  file = /var/mail/alice
 		  user = alice
 	END
-	service 25 /run/exim4 -odi -bs
+	serve_on server 203.0.113.81 25 /run/exim4 -odi -bs
 	{
 		printf 'From: bob@example.net\r\nTo: alice@mail.example.org\r\nSubject: a letter\r\n\r\n'
 		head -c 300000 /dev/urandom | base64 -w 60 | sed 's/$/\r/'
@@ -214,7 +200,7 @@ ended() {
 	URL=smtp://203.0.113.81 fetch --mail-from bob@example.net --mail-rcpt alice@mail.example.org --upload-file "$SCRATCH/letter"
 	passed 25
 	wait_for test -s /var/mail/alice
-	service 110 "$pop3"
+	serve_on server 203.0.113.81 110 "$pop3"
 	URL=pop3://203.0.113.81/1 fetch -u alice:sesame >"$SCRATCH/got"
 	passed 110
 	# Its body is as it was sent; on top of it the postmark has grown.
@@ -228,12 +214,10 @@ ended() {
 	require mosquitto_pub mosquitto_sub
 	daemon mosquitto usr/sbin/mosquitto
 	in_lab || return "$status"
-	proxy_up
 	printf 'listener 1883 203.0.113.81\nallow_anonymous true\nuser root\n' >/run/mosquitto.conf
 	on server "$DAEMON" -c /run/mosquitto.conf 2>/dev/null &
 	wait_for listening server 203.0.113.81:1883
-	on client "$TOOLS/serve" 1883 "$BIN" -c 10.1.0.1 203.0.113.81 1883 >/dev/null &
-	wait_for listening client 127.0.0.1:1883
+	serve_on client 127.0.0.1 1883 "$BIN" -c 10.1.0.1 203.0.113.81 1883
 	head -c 1000000 /dev/urandom >"$SCRATCH/message"
 	on client mosquitto_pub -q 2 -r -t some/topic -f "$SCRATCH/message"
 	on client timeout 10 mosquitto_sub -q 2 -t 'some/#' -C 1 -N >"$SCRATCH/got"

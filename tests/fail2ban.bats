@@ -54,8 +54,7 @@ refusals() {
 
 # gateway_up ADDRESS PORT [OPTION...]
 gateway_up() {
-	"$TOOLS/serve" -a "$1" "$2" /usr/local/sbin/socks4-stdio -w request=1 -a /etc/socks4-stdio.acl "${@:3}" >/dev/null &
-	wait_for listening gateway "${1/*:*/[$1]}:$2"
+	serve_on gateway "$1" "$2" /usr/local/sbin/socks4-stdio -w request=1 -a /etc/socks4-stdio.acl "${@:3}"
 }
 
 files_up() {

@@ -2,6 +2,7 @@
 # examples/haproxy: a real haproxy on the balancer, three gateways with a network of their own each.
 
 load launch
+export LAB_FIRST='network_up; gateways_up'
 
 setup() {
 	require haproxy
@@ -55,7 +56,6 @@ served() {
 
 @test "sessions are spread over the gateways, which see the client's own address" {
 	in_lab || return "$status"
-	gateways_up
 	# Held, so that the one with the least sessions is always another.
 	hold 6
 	[ "$(held)" = '6 90' ]
@@ -71,7 +71,6 @@ served() {
 
 @test "a gateway dies: new sessions carry on, and it is taken back" {
 	in_lab || return "$status"
-	gateways_up
 	kill "$GATEWAY2"
 	wait "$GATEWAY2" || :
 	local n
@@ -91,7 +90,6 @@ served() {
 
 @test "a gateway whose list is broken is not healthy" {
 	in_lab || return "$status"
-	gateways_up
 	echo 'permit everything' >/etc/socks4-stdio.acl
 	wait_for log_has 'Server gateways/gateway1 is DOWN'
 	cp "$EXAMPLES/haproxy/socks4-stdio.acl" /etc/
@@ -100,7 +98,6 @@ served() {
 
 @test "the balancer limits the sessions of one client" {
 	in_lab || return "$status"
-	gateways_up
 	hold 17
 	[ "$(held)" = $'1 -\n16 90' ]
 	# Another client is not affected: it gets as far as the list, which has its refusal for it.

@@ -86,10 +86,8 @@ network_up() {
 	on server ip address add 203.0.113.80/24 dev gateway
 	on server ip address add 203.0.113.81/24 dev gateway
 	echo '203.0.113.80 www.example.org' >>/etc/hosts
-	on server "$TOOLS/serve" -a 203.0.113.80 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
-	on server "$TOOLS/serve" -a 203.0.113.80 25 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
-	wait_for listening server 203.0.113.80:80
-	wait_for listening server 203.0.113.80:25
+	serve_on server 203.0.113.80 80 web 2>/dev/null
+	serve_on server 203.0.113.80 25 web 2>/dev/null
 }
 
 on() {
@@ -100,6 +98,14 @@ on() {
 	else
 		nsenter --net="/run/netns/$host" -- "$@"
 	fi
+}
+
+# serve_on HOST ADDRESS PORT COMMAND...: for each connection there; the command may be a function
+serve_on() {
+	local command=("${@:4}")
+	[ "$(type -t "$4")" != function ] || command=(bash -c "$(declare -f "$4"); ${*:4}")
+	on "$1" "$TOOLS/serve" -a "$2" "$3" "${command[@]}" >/dev/null &
+	wait_for listening "$1" "${2/*:*/[$2]}:$3"
 }
 
 # A page that says who asked for it, at the far end of a real connection.
@@ -237,8 +243,7 @@ bind_and_call() {
 
 # identd_up USER: answer so for every connection of the client
 identd_up() {
-	on client "$TOOLS/serve" -a 10.1.0.2 113 bash -c "$(declare -f identd); identd $1" >/dev/null &
-	wait_for listening client 10.1.0.2:113
+	serve_on client 10.1.0.2 113 identd "$1"
 }
 
 identd() {

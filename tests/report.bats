@@ -93,8 +93,7 @@ Bytes up: 24, down: 88, sum: 112' ]
 	local log=/var/log/socks4-stdio.log
 	gateway_up log/rsyslog.conf=/etc/rsyslog.d/30-socks4-stdio.conf log/logrotate=/etc/logrotate.d/socks4-stdio
 	rsyslog_up
-	"$TOOLS/serve" -a 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -a /etc/socks4-stdio.acl >/dev/null &
-	wait_for listening gateway 10.1.0.1:1080
+	serve_on gateway 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -a /etc/socks4-stdio.acl
 	logged_sessions
 	wait_for all_logged "$log"
 	[ "$(stat -c '%a %U %G' "$log")" = '640 root adm' ]
@@ -150,8 +149,7 @@ Bytes up: 24, down: 88, sum: 112' ]
 @test "plain lines, as supervisors' loggers keep them" {
 	in_lab || return "$status"
 	gateway_up
-	"$TOOLS/serve" -a 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -l stderr -a /etc/socks4-stdio.acl >/dev/null 2>"$SCRATCH/log" &
-	wait_for listening gateway 10.1.0.1:1080
+	serve_on gateway 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -l stderr -a /etc/socks4-stdio.acl 2>"$SCRATCH/log"
 	logged_sessions
 	wait_for all_logged "$SCRATCH/log"
 	on_awks -b log >report

@@ -86,8 +86,7 @@ permitted_and_denied() {
 	in_lab || return "$status"
 	gateway_up key
 	socat_up
-	on server "$TOOLS/serve" -a 203.0.113.80 22 bash -c "$(declare -f web); web" >/dev/null &
-	wait_for listening server 203.0.113.80:22
+	serve_on server 203.0.113.80 22 web
 	export URL=http://203.0.113.80:22/
 	[ "$(through alice@)" = hello ]
 	wait_for log_has 'open .* user=alice ident=alice .*dst=203.0.113.80:22'
@@ -100,8 +99,7 @@ permitted_and_denied() {
 	in_lab || return "$status"
 	gateway_up key
 	cp "$EXAMPLES/socks4-stdio.acl" /etc/
-	"$TOOLS/serve" -a 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -a /etc/socks4-stdio.acl >/dev/null &
-	wait_for listening gateway 10.1.0.1:1080
+	serve_on gateway 10.1.0.1 1080 /usr/local/sbin/socks4-stdio -a /etc/socks4-stdio.acl
 	useradd -M -d /run/bob -s /bin/sh bob
 	mkdir -p /run/bob/.ssh
 	cp /run/root/.ssh/id_ed25519.pub /run/bob/.ssh/authorized_keys

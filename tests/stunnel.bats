@@ -2,6 +2,7 @@
 # examples/stunnel: SOCKS4 inside TLS, with a real stunnel at both ends.
 
 load launch
+export LAB_FIRST='network_up; tunnel_up'
 
 setup() {
 	require stunnel4 openssl service
@@ -46,7 +47,6 @@ fetch_tls() {
 
 @test "the right certificate passes, and list and log see the client's own address" {
 	in_lab || return "$status"
-	tunnel_up
 	[ "$(fetch_tls 1080)" = hello ]
 	wait_for log_has 'open cmd=connect src=10.1.0.2:[0-9]+ user=alice dst=203.0.113.80:80 rule=/etc/socks4-stdio.acl:[0-9]+( sandbox=none)?$'
 	wait_for log_has 'close cmd=connect .* reason=eof$'
@@ -59,7 +59,6 @@ fetch_tls() {
 
 @test "a certificate that is not listed fails, and so does none" {
 	in_lab || return "$status"
-	tunnel_up
 	[ "$(fetch_tls 1080)" = hello ]
 	wait_for log_has 'close cmd=connect'
 	: >"$LOG"
@@ -86,7 +85,6 @@ fetch_tls() {
 
 @test "a gateway with another certificate is not believed by the client" {
 	in_lab || return "$status"
-	tunnel_up
 	[ "$(fetch_tls 1080)" = hello ]
 	certificate socks4-server gateway.example.org
 	other_client_up
@@ -95,7 +93,6 @@ fetch_tls() {
 
 @test "a client whose certificate is taken out is locked out by a restart" {
 	in_lab || return "$status"
-	tunnel_up
 	[ "$(fetch_tls 1080)" = hello ]
 	certificate other bob
 	cp /etc/stunnel/other.pem /etc/stunnel/socks4-clients.pem

@@ -79,10 +79,8 @@ all_well() {
 @test "internal holds on a machine that lets sockets be bound to any address" {
 	in_boot || return "$status"
 	ip address add 203.0.113.2/24 dev server
-	on server "$TOOLS/serve" -a 203.0.113.81 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
-	on gateway "$TOOLS/serve" -a 203.0.113.2 80 bash -c "$(declare -f web); web" >/dev/null 2>&1 &
-	wait_for listening server 203.0.113.81:80
-	wait_for listening gateway 203.0.113.2:80
+	serve_on server 203.0.113.81 80 web 2>/dev/null
+	serve_on gateway 203.0.113.2 80 web 2>/dev/null
 	printf 'deny to internal\npermit from any\n' >/etc/socks4-stdio.acl
 	mount -o remount,bind,rw /proc/sys
 	echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind
