@@ -8,15 +8,10 @@ setup() {
 	echo 'permit from any to 0.0.0.0,127.0.0.0/8' >"$ACL"
 }
 
-# bind_script WORD... [-- option ...]: a peer as the client; endpoint 2 is for the caller
+# bind_script WORD...: a peer as the client; endpoint 2 is for the caller; the program has $OPTIONS, too
 bind_script() {
-	local -a words=()
-	while [ $# -gt 0 ] && [ "$1" != -- ]; do
-		words+=("$1")
-		shift
-	done
-	[ $# -eq 0 ] || shift
-	"$TOOLS/peer" -2 "$SCRATCH/log" "${words[@]}" -- "$BIN" -l stderr -a "$ACL" "$@" >/dev/null
+	# shellcheck disable=SC2086 # words are wanted
+	"$TOOLS/peer" -2 "$SCRATCH/log" "$@" -- "$BIN" -l stderr -a "$ACL" ${OPTIONS-} >/dev/null
 }
 
 @test "both replies, then both directions" {
@@ -75,8 +70,8 @@ bind_script() {
 }
 
 @test "nobody calls: 91 at the limit, no listener remains" {
-	bind_script -t $((3 * SLOW)) exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
-		expect "$REJECTED" expect-eof expect-exit 0 4:expect-refused 127.0.0.1:@3 -- -w bind=1
+	OPTIONS='-w bind=1' bind_script -t $((3 * SLOW)) exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' \
+		expect "$REJECTED" expect-eof expect-exit 0 4:expect-refused 127.0.0.1:@3
 	grep -q ' code=91 reason=bind-timeout$' "$SCRATCH/log"
 }
 
@@ -108,15 +103,14 @@ bind_script() {
 	"$TOOLS/peer" listen 127.0.0.1:0 wait-file "$SCRATCH/done" >"$SCRATCH/port" 3>&- &
 	wait_for test -s "$SCRATCH/port"
 	taken=$(cat "$SCRATCH/port")
-	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$REJECTED" expect-eof -- -r "$taken-$taken"
+	OPTIONS="-r $taken-$taken" bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$REJECTED" expect-eof
 	grep -q ' code=91 reason=bind-failed$' "$SCRATCH/log"
 	touch "$SCRATCH/done"
 	wait $!
 	for _ in 1 2 3; do # the port of a session that has just ended serves the next one
-		bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" \
+		OPTIONS="-r $taken-$taken" bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" \
 			expect "\\0\\x5a$(printf '\\x%02x\\x%02x' $((taken >> 8)) $((taken & 255)))\\x7f\\0\\0\\x01" \
-			2:connect "127.0.0.1:$taken" expect '\0\x5a\p2\x7f\0\0\x01' shutdown 2:expect-eof 2:close expect-eof \
-			-- -r "$taken-$taken"
+			2:connect "127.0.0.1:$taken" expect '\0\x5a\p2\x7f\0\0\x01' shutdown 2:expect-eof 2:close expect-eof
 	done
 }
 
@@ -145,14 +139,13 @@ bind_script() {
 }
 
 @test "-A is advertised, -b is listened on; IPv6 alone leaves nothing to listen on: 91 bind-failed" {
-	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\xc6\x33\x64\x09' \
-		2:connect 127.0.0.5:@3 expect '\0\x5a\p2\x7f\0\0\x01' 2:close expect-eof close -- -A 198.51.100.9 -b 127.0.0.5
-	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x05' \
-		4:expect-refused 127.0.0.1:@3 close -- -b 127.0.0.5
-	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$REJECTED" expect-eof -- -b ::1
+	OPTIONS='-A 198.51.100.9 -b 127.0.0.5' bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\xc6\x33\x64\x09' \
+		2:connect 127.0.0.5:@3 expect '\0\x5a\p2\x7f\0\0\x01' 2:close expect-eof close
+	OPTIONS='-b 127.0.0.5' bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x05' \
+		4:expect-refused 127.0.0.1:@3 close
+	OPTIONS='-b ::1' bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect "$REJECTED" expect-eof
 	grep -q ' code=91 reason=bind-failed$' "$SCRATCH/log"
-	bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x05' close -- \
-		-b ::1 -b 127.0.0.5
+	OPTIONS='-b ::1 -b 127.0.0.5' bind_script exec-tcp send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x05' close
 }
 
 @test "DSTIP 0.0.0.0: any caller, only by a rule that names it" {

@@ -19,22 +19,16 @@ setup() {
 
 # lines [OPTION...]: both lines, with these options of lossy
 lines() {
-	line "$@" -- client gateway 1
-	line "$@" -- gateway server 2
+	line client gateway 1 "$@"
+	line gateway server 2 "$@"
 }
 
-# line [OPTION...] -- LEFT RIGHT NUMBER; as `line-RIGHT`
+# line LEFT RIGHT NUMBER [OPTION...]; as `line-RIGHT`
 line() {
-	local -a given=()
-	while [ "$1" != -- ]; do
-		given+=("$1")
-		shift
-	done
-	start "line-$3" "$TOOLS/lossy" -s "$4" "${given[@]}" "/run/netns/$HOSTS_PREFIX-$2" "$3" \
-		"/run/netns/$HOSTS_PREFIX-$3" "$2"
-	[ "$(port_of "line-$3")" = ready ] || fail "$(cat "$SCRATCH/line-$3.err")" || return 1
-	host_address "$2" "$3" "$4" 1
-	host_address "$3" "$2" "$4" 2
+	start "line-$2" "$TOOLS/lossy" -s "$3" "${@:4}" "/run/netns/$HOSTS_PREFIX-$1" "$2" "/run/netns/$HOSTS_PREFIX-$2" "$1"
+	[ "$(port_of "line-$2")" = ready ] || fail "$(cat "$SCRATCH/line-$2.err")" || return 1
+	host_address "$1" "$2" "$3" 1
+	host_address "$2" "$1" "$3" 2
 }
 
 # cut client|server: that host vanishes

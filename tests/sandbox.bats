@@ -33,16 +33,11 @@ everywhere() {
 	BUILDS="$BUILDS $TOOLS/openbsd $TOOLS/freebsd" each_build "$@"
 }
 
-# session WORD... [-- OPTION...]: a CONNECT to endpoint 2; what it logs to stderr is appended to $SCRATCH/log
+# session OPTIONS WORD...: a CONNECT to endpoint 2; what it logs to stderr is appended to $SCRATCH/log
 session() {
-	local words=()
-	while [ $# -gt 0 ] && [ "$1" != -- ]; do
-		words+=("$1")
-		shift
-	done
-	[ $# -eq 0 ] || shift
+	# shellcheck disable=SC2086 # words are wanted
 	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-tcp send "$(request 4 1 @2 127.0.0.1 '')" \
-		expect "$GRANTED" 2:accept "${words[@]}" -- "${PROGRAM[@]}" "$@" >/dev/null
+		expect "$GRANTED" 2:accept "${@:2}" -- "${PROGRAM[@]}" $1 >/dev/null
 }
 
 # held [OPTION...]: a session in the background whose relay has moved a byte; it goes on after `go`. fd 2 is no regular file.
@@ -101,7 +96,7 @@ syslog_down() {
 	for SANDBOX_TEST in "${attempts[@]}"; do
 		export SANDBOX_TEST
 		echo "$SANDBOX_TEST"
-		session expect-reset 2:expect-reset expect-exit 159 -- -l none # 128 + SIGSYS
+		session '-l none' expect-reset 2:expect-reset expect-exit 159 # 128 + SIGSYS
 	done
 }
 
@@ -110,7 +105,7 @@ syslog_down() {
 	for SANDBOX_TEST in socket connect no-call needs; do
 		export SANDBOX_TEST
 		echo "$SANDBOX_TEST"
-		session send x 2:expect x "${goodbye[@]}" expect-exit 0 -- -l none
+		session '-l none' send x 2:expect x "${goodbye[@]}" expect-exit 0
 	done
 }
 
@@ -268,7 +263,7 @@ files() {
 			PROGRAM=(strace -qq -o /dev/null -e trace=prctl -e "inject=prctl:error=EINVAL:when=$call"
 				"${PROGRAM[@]: -3}")
 			rm -f "$SCRATCH/log"
-			session send x 2:expect x "${goodbye[@]}" -- -l stderr
+			session '-l stderr' send x 2:expect x "${goodbye[@]}"
 			grep -Eq '^open cmd=connect .* rule=[^ ]* sandbox=none$' "$SCRATCH/log"
 			[ "$(grep -c sandbox= "$SCRATCH/log")" -eq 1 ]
 			held -l none
@@ -285,7 +280,7 @@ files() {
 	BUILDS="$TOOLS/openbsd $TOOLS/freebsd"
 	without() {
 		rm -f "$SCRATCH/log"
-		session send x 2:expect x "${goodbye[@]}" -- -l stderr
+		session '-l stderr' send x 2:expect x "${goodbye[@]}"
 		grep -Eq '^open cmd=connect .* rule=[^ ]* sandbox=none$' "$SCRATCH/log"
 	}
 	BSD_FAILS=1 each_build without
@@ -294,7 +289,7 @@ files() {
 @test "with a sandbox no line says anything of it" {
 	silent() {
 		rm -f "$SCRATCH/log"
-		session send x 2:expect x "${goodbye[@]}" -- -l stderr -v
+		session '-l stderr -v' send x 2:expect x "${goodbye[@]}"
 		[ "$(wc -l <"$SCRATCH/log")" -eq 2 ]
 		[ "$(grep -c sandbox "$SCRATCH/log")" -eq 0 ]
 	}
@@ -306,7 +301,7 @@ files() {
 	traced() {
 		PROGRAM=(strace -qq -o "$SCRATCH/trace" -e 'trace=prctl,poll,ppoll'
 			-e 'inject=poll,ppoll:error=EINTR:when=2+2' "${PROGRAM[@]}")
-		session pump 1 2 1M 1 pump 2 1 1M 2 "${goodbye[@]}" -- -l none
+		session '-l none' pump 1 2 1M 1 pump 2 1 1M 2 "${goodbye[@]}"
 		sed '0,/PR_SET_SECCOMP/d' "$SCRATCH/trace" | grep -q 'INJECTED'
 	}
 	each_build traced
@@ -328,7 +323,7 @@ files() {
 @test "both ways at once, a half-close, and the log" {
 	duplex() {
 		rm -f "$SCRATCH/log"
-		session pump-duplex 1 2 16M 1 2 0 shutdown 2:expect-eof 2:send rest expect rest 2:close expect-eof -- -l stderr
+		session '-l stderr' pump-duplex 1 2 16M 1 2 0 shutdown 2:expect-eof 2:send rest expect rest 2:close expect-eof
 		grep -q '^close .* up=16777216 down=16777220 secs=[^ ]* reason=eof$' "$SCRATCH/log"
 	}
 	everywhere duplex
@@ -337,9 +332,9 @@ files() {
 @test "a reset, a signal and the idle limit" {
 	abnormal() {
 		rm -f "$SCRATCH/log"
-		session 2:send x expect x 2:reset expect-reset -- -l stderr
-		session send x 2:expect x kill TERM expect-reset 2:expect-reset expect-exit 0 -- -l stderr
-		session send x 2:expect x expect-reset 2:expect-reset expect-exit 0 -- -l stderr -w idle=1
+		session '-l stderr' 2:send x expect x 2:reset expect-reset
+		session '-l stderr' send x 2:expect x kill TERM expect-reset 2:expect-reset expect-exit 0
+		session '-l stderr -w idle=1' send x 2:expect x expect-reset 2:expect-reset expect-exit 0
 		[ "$(sed -n 's/^close .* reason=//p' "$SCRATCH/log" | tr '\n' ' ')" = 'reset signal idle ' ]
 	}
 	everywhere abnormal
