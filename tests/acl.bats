@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # The access list, asked over -t: what each kind of rule matches, the words of the answer, every kind of wrong line.
 
 load helper

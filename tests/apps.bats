@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # The applications that the protocol's specification names, and some that came later: each with a client and a server from the
 # distribution, which meet only through the proxy.
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/blocklist: names become a frozen list, every night, and whatever fails leaves the old one.
 
 load launch

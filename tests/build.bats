@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # The Makefiles: other compilers, standards, make programs and flags, each in a tree of its own.
 
 load helper

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # What a session costs, against tests/bounds: system calls, instructions, memory, the size of the binary. Nothing here depends on
 # how busy the machine is. The builds are the static and the default one, whatever BIN is.
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/fail2ban: the filter, on the program's own lines, and whom a real fail2ban bans for them.
 
 load launch

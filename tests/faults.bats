@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # Whatever system call fails: a session of which one call was made to fail is over soon and ends in a way that the contract knows,
 # as tests/trial.c judges it: served with every byte; refused with a code, a reason and an exit status that belong together; or cut
 # off with a reset (where there is none: exit status 1). The calls are counted in a session without a fault.

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # The frozen list: written, asked, stale, damaged, replaced; and that it says what its text says.
 
 # shellcheck disable=SC2086,SC2154 # bats sets stderr; words are wanted

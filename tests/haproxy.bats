@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/haproxy: a real haproxy on the balancer, three gateways with a network of their own each.
 
 load launch

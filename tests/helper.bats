@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # The tools of the suite themselves: they do what the other tests rely on, and they notice when it is not so.
 
 # shellcheck disable=SC2154 # bats sets stderr

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # Hostile clients in numbers, against examples/xinetd and examples/systemd: floods of one address and of many, requests that
 # never end, BINDs that nobody calls. Meanwhile honest sessions go on, and nothing remains afterwards. Where sessions are slow
 # they are large too (tests/memcheck): what the examples let in, and the crowds that would fill it, are smaller then by as much.

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # ident.c through the program: who is behind fd 0 (DESIGN.md section 3), and what a rule makes of it. identd's port is 113, so
 # that all but the local kinds run on a lab machine.
 

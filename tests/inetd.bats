@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/inetd.conf under both inetd families, and the form of the launchd file.
 
 load launch

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # make install and uninstall, and whether what is written about the installed program is true of it.
 
 load helper

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # proxy.c through the program: the PROXY header in front of a session, -P (DESIGN.md section 7).
 
 load helper

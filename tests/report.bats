@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/log: the report, on the program's own lines; rsyslog's and logrotate's files, read by the real ones.
 
 load launch

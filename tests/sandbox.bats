@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # sandbox.c through the program: what a session cannot do once its relay runs, and that the relay and the log still can. The
 # builds under test are the default and the static one, whatever BIN is: those of sanitizers and the like have no sandbox.
 # shellcheck disable=SC2317 # functions for the lab

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/sockd-conf-to-acl: what it makes of a CSTC sockd.conf, as our own -t then judges it.
 # shellcheck disable=SC2086 # words are wanted
 

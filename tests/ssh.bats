@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/ssh with a real sshd on the gateway: the forced command, and the users' ssh_config.
 
 load launch

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/stunnel: SOCKS4 inside TLS, with a real stunnel at both ends.
 
 load launch

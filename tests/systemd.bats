@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/systemd, in a systemd that is booted for each test.
 
 load launch

@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/tcpserver/run with each of the servers it knows.
 
 load launch

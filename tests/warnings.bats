@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # What -t says of a list that is right but surely not meant.
 
 # shellcheck disable=SC2154 # bats sets stderr

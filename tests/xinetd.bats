@@ -1,4 +1,3 @@
-#!/usr/bin/env bats
 # examples/xinetd/socks4 under a real xinetd.
 
 load launch
