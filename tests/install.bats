@@ -143,12 +143,11 @@ as_found() {
 
 @test "man finds the pages" {
 	require man
+	in_lab || return "$status"
 	tree install DESTDIR="$INSTALLED"
-	lab bash -euc '
-		mount --bind "$1/usr/local" /usr/local
-		[ "$(MANPATH="" PATH=/usr/local/sbin:$PATH man -w 8 socks4-stdio)" = /usr/local/share/man/man8/socks4-stdio.8 ]
-		[ "$(MANPATH="" PATH=/usr/local/sbin:$PATH man -w 5 socks4-stdio.acl)" = /usr/local/share/man/man5/socks4-stdio.acl.5 ]
-	' - "$INSTALLED"
+	mount --bind "$INSTALLED/usr/local" /usr/local
+	[ "$(MANPATH="" PATH=/usr/local/sbin:$PATH man -w 8 socks4-stdio)" = /usr/local/share/man/man8/socks4-stdio.8 ]
+	[ "$(MANPATH="" PATH=/usr/local/sbin:$PATH man -w 5 socks4-stdio.acl)" = /usr/local/share/man/man5/socks4-stdio.acl.5 ]
 }
 
 @test "the examples name the program and the lists where they are put" {
@@ -219,26 +218,21 @@ as_found() {
 }
 
 @test "the questions in the README and the manual can be asked" {
-	require_root
-	cp examples/socks4-stdio.acl "$SCRATCH/"
-	lab='
-		echo "198.51.100.9 example.org" >>/etc/hosts
-		cp "$1" /etc/socks4-stdio.acl
-		status=0
-		"${@:2}" || status=$?
-		exit "$status"'
+	in_lab || return "$status"
+	echo '198.51.100.9 example.org' >>/etc/hosts
+	cp examples/socks4-stdio.acl /etc/
 	for page in README.md man/socks4-stdio.8 examples/README.md; do
 		run -0 grep -oE 'socks4-stdio -t (-a [^ ]+ )?connect [^`]*' "$page"
 		[ "${#lines[@]}" = 1 ]
 		read -ra word <<<"${lines[0]}"
-		run "$TESTS/lab" bash -euc "$lab" - "$SCRATCH/socks4-stdio.acl" "$BIN" "${word[@]:1}" 3>&-
+		run "$BIN" "${word[@]:1}"
 		[ "$status" -le 1 ]
 		[[ $output == *' by /etc/socks4-stdio.acl:'* || $output == *' by default' ]]
 	done
 }
 
 @test "the client's options in the README and the manual are taken" {
-	require_root
+	in_lab || return "$status"
 	for page in README.md man/socks4-stdio.8 examples/ssh/ssh_config; do
 		run -0 commands "$page"
 		count=0
@@ -247,7 +241,7 @@ as_found() {
 			count=$((count + 1))
 			read -ra word <<<"$line"
 			# Nobody has that name here: it tries, which is not bad usage.
-			run -1 "$TESTS/lab" "$BIN" "${word[@]}" 3>&-
+			run -1 "$BIN" "${word[@]}"
 		done
 		[ "$count" -gt 0 ]
 	done
