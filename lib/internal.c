@@ -14,7 +14,7 @@
 #ifdef __linux__
 /* The kernel's interface, rtnetlink(7): musl-gcc does not find linux/rtnetlink.h. */
 enum { NLMSG_ERROR = 2, RTM_NEWROUTE = 24, RTM_GETROUTE = 26, NLM_F_REQUEST = 1 };
-enum { RTA_DST = 1, RTN_LOCAL = 2, RTN_BROADCAST = 3 };
+enum { RTA_DST = 1, RTN_LOCAL = 2, RTN_BROADCAST = 3, RTN_ANYCAST = 4 };
 
 struct route {
 	uint32_t length;
@@ -62,7 +62,8 @@ has_local_route(const struct address *address)
 	if (ask_route(&route) == -1)
 		return -1;
 	if (route.message == RTM_NEWROUTE)
-		return route.type == RTN_LOCAL || route.type == RTN_BROADCAST;
+		return route.type == RTN_LOCAL || route.type == RTN_BROADCAST ||
+		    route.type == RTN_ANYCAST;
 	memcpy(&error, &route.family, sizeof error); /* NLMSG_ERROR has it there */
 	/* EINVAL does not count: a black hole route gives it, but so does a malformed request. */
 	return route.message == NLMSG_ERROR &&

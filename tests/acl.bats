@@ -262,6 +262,7 @@ two_addresses() {
 	ip link set far up
 	ip link set wire up
 	ip address add 198.51.100.77/24 dev wire
+	echo 1 >/proc/sys/net/ipv6/conf/all/forwarding # a router has an anycast address in each of its networks (RFC 4291)
 	ip address add 198.51.100.78/24 dev wire
 	ip address add 2001:db8:77::1/64 dev wire nodad
 	ip address add 2001:db8:77::2/64 dev wire nodad
@@ -293,6 +294,7 @@ may_bind_to_any() {
 			connect u 203.0.113.1 198.51.100.79 80 permit 2
 			connect u 203.0.113.1 203.0.113.9 80 permit 2
 			connect u 203.0.113.1 2001:db8:77::2 80 deny 1
+			connect u 203.0.113.1 2001:db8:77:: 80 deny 1
 			connect u 203.0.113.1 2001:db8:77::3 80 permit 2
 			connect u 203.0.113.1 2001:db8:99::5 80 deny 1
 			connect u 203.0.113.1 2001:db8:9a::5 80 permit 2
