@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -313,6 +314,7 @@ pass_descriptor(const struct client *c)
 		.msg_control = &control,
 		.msg_controllen = sizeof control.room };
 	struct cmsghdr *header;
+	int64_t deadline = net_deadline(c->options->limits.connect);
 	int flags = fcntl(c->remote, F_GETFL);
 
 	memset(&control, 0, sizeof control);
@@ -321,11 +323,14 @@ pass_descriptor(const struct client *c)
 	header->cmsg_type = SCM_RIGHTS;
 	header->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(header), &c->remote, sizeof(int));
-	if (flags == -1 || fcntl(c->remote, F_SETFL, flags & ~O_NONBLOCK) == -1 ||
-	    sendmsg(OUT, &message, 0) != 1)
-		return log_failure(
-		    LOST, "cannot pass the connection over standard output: %s", strerror(errno));
-	return 0;
+	if (flags != -1 && fcntl(c->remote, F_SETFL, flags & ~O_NONBLOCK) == 0)
+		do
+			if (sendmsg(OUT, &message, MSG_DONTWAIT) == 1)
+				return 0;
+		while ((errno == EAGAIN || errno == EWOULDBLOCK) &&
+		    net_wait(OUT, POLLOUT, deadline) == 0);
+	return log_failure(
+	    LOST, "cannot pass the connection over standard output: %s", strerror(errno));
 }
 
 static int

@@ -393,3 +393,9 @@ group() {
 	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send "$GRANTED" expect-eof 2:expect-closed \
 		expect-exit 1 -- "$BIN" -l none -F -c 127.0.0.1:@2 -u '' 192.0.2.1 80
 }
+
+@test "-F: a stuck reader of the connection costs no more than the connect limit" {
+	# shellcheck disable=SC2016 # the inner shell expands
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-unix 2:accept 2:skip 9 2:send "$GRANTED" expect-exit 1 -- \
+		sh -c 'timeout 0.3 cat /dev/zero; exec "$@"' sh "$BIN" -l none -F -w connect=1 -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+}
