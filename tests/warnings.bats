@@ -143,7 +143,7 @@ warns() {
 		deny user 'bob' # the quotes are part of the user's name: leave them out
 		deny user anyone
 		deny to all # a destination of that name is one host: write `to any` for all
-		deny to all.
+		deny to all.,x.example
 		deny to Everything # a destination of that name is one host: write `to any` for all
 		deny to external # a destination of that name is one host: write `to any` for all
 		deny to world # a destination of that name is one host: write `to any` for all
