@@ -159,10 +159,10 @@ decode_request(struct session *s)
 
 /* Why a read or write at the client's end failed. */
 static enum reason
-client_failure(int error)
+client_failure(const struct standard_file *file, int error)
 {
-	return error == ECONNRESET || error == ETIMEDOUT || error == EPIPE ? REASON_CLIENT_LEFT
-									   : REASON_SYSTEM;
+	return error == ETIMEDOUT || net_is_lost(error, file->socket) ? REASON_CLIENT_LEFT
+								      : REASON_SYSTEM;
 }
 
 /* One limit covers header and request; bytes after them are left for the relay. */
@@ -180,7 +180,7 @@ read_request(struct session *s)
 		if (count == -1) {
 			if (errno == ETIMEDOUT && net_now() >= deadline)
 				return REASON_REQUEST_TIMEOUT;
-			return client_failure(errno);
+			return client_failure(&s->standard[IN], errno);
 		}
 		s->length += (size_t)count;
 		reason = decode_request(s);
@@ -345,13 +345,19 @@ reply(unsigned char code, const struct endpoint *meaningful)
 {
 	struct socks4_reply packet = { SOCKS4_REPLY_VERSION, code, 0, { 0 } };
 	unsigned char bytes[SOCKS4_REPLY];
+	struct pollfd out = { .fd = OUT, .events = POLLOUT };
 
 	if (meaningful != NULL) {
 		packet.port = meaningful->port;
 		memcpy(packet.dstip, meaningful->address.octets, sizeof packet.dstip);
 	}
 	socks4_encode_reply(&packet, bytes);
-	return net_write(OUT, bytes, sizeof bytes, net_deadline(DRAIN_SECONDS));
+	if (net_write(OUT, bytes, sizeof bytes, net_deadline(DRAIN_SECONDS)) == 0)
+		return 0;
+	/* After a signal nothing waits for a pipe any more, but one that has room takes a reply. */
+	if (errno != EINTR || poll(&out, 1, 0) != 1)
+		return -1;
+	return write(OUT, bytes, sizeof bytes) == sizeof bytes ? 0 : -1;
 }
 
 /* The address to listen on: -b, else the one that faces DSTIP; every one for DSTIP 0.0.0.0. */
@@ -426,7 +432,7 @@ bind_for_caller(struct session *s)
 	if (options->advertise.family == AF_INET)
 		local.address = options->advertise;
 	reason = reply(SOCKS4_GRANTED, &local) == 0 ? await_caller(s, listener, &caller)
-						    : client_failure(errno);
+						    : client_failure(&s->standard[OUT], errno);
 	close(listener);
 	s->record.ms_connect = net_now() - start;
 	if (reason != REASON_NONE)
@@ -447,8 +453,9 @@ open_remote(struct session *s)
 	if (reason != REASON_NONE)
 		return reason;
 	relay_arm(s->standard, s->remote);
-	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0 ? REASON_NONE
-									    : client_failure(errno);
+	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0
+	    ? REASON_NONE
+	    : client_failure(&s->standard[OUT], errno);
 }
 
 /* Discards what the client still sends: closing with unread data would send a reset, which could

@@ -187,6 +187,25 @@ net_write(int fd, const void *bytes, size_t length, int64_t deadline)
 	return 0;
 }
 
+bool
+net_is_lost(int error, bool socket)
+{
+	switch (error) {
+	case EPIPE:
+		return true;
+	case EBADF:
+	case EFAULT:
+	case EINTR:
+	case EINVAL:
+	case ENOBUFS:
+	case ENOMEM:
+	case ENOTSOCK:
+		return false;
+	default: /* whatever ICMP reports ends a connection: EACCES, EHOSTUNREACH, EPROTO ... */
+		return socket;
+	}
+}
+
 int
 net_set_flags(int fd)
 {

@@ -43,6 +43,9 @@ ssize_t net_read(int fd, void *bytes, size_t length, int64_t deadline);
  * write(2). */
 int net_write(int fd, const void *bytes, size_t length, int64_t deadline);
 
+/* True if an operation that failed with this error tells that the peer is gone. */
+bool net_is_lost(int error, bool socket);
+
 /* A signal handler: from now on every wait here ends with EINTR, and net_stopped() is true.
  * alarm(2) repeats the signal, in case it came between a check and poll(2). */
 void net_stop(int number);

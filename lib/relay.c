@@ -135,19 +135,6 @@ wants_more(const struct flow *flow)
 	return !flow->ended && !pending(flow);
 }
 
-/* True if the error means that the other end of a connection or pipe is gone. */
-static bool
-means_reset(int error)
-{
-	static const int errors[] = { ECONNRESET, EPIPE, ETIMEDOUT, ECONNABORTED, ENOTCONN,
-		EHOSTUNREACH, ENETUNREACH, ENETDOWN, ENETRESET, ECONNREFUSED };
-
-	for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-		if (error == errors[i])
-			return true;
-	return false;
-}
-
 static bool
 means_later(int error)
 {
@@ -161,7 +148,7 @@ read_failed(struct relay *relay, struct flow *flow)
 		/* Only an IN beside the OUT that was reset can still wait for more. */
 		if (flow->from->reset && errno != EINTR)
 			flow->ended = true;
-	} else if (means_reset(errno)) {
+	} else if (net_is_lost(errno, flow->from->socket[IN])) {
 		flow->ended = flow->from->reset;
 		flow->from->reset = true;
 	} else
@@ -213,16 +200,20 @@ give(struct relay *relay, struct flow *flow)
 	if (!to->reset) {
 		if (to->socket[OUT])
 			sent = send(to->fd[OUT], bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-		else
+		else {
+			standard_renew(to->fd[OUT]);
 			sent = write(to->fd[OUT], bytes, length);
+		}
 		if (sent > 0) {
 			relay->progress = relay->now;
 			flow->count += (unsigned long long)sent;
 			flow->start += (size_t)sent;
-		} else if (sent < 0 && means_reset(errno))
-			to->reset = true;
-		else if (sent < 0 && !means_later(errno))
-			relay->failed = true;
+		} else if (sent < 0 && !means_later(errno)) {
+			if (net_is_lost(errno, to->socket[OUT]))
+				to->reset = true;
+			else
+				relay->failed = true;
+		}
 	}
 	if (pending(flow) && !to->reset)
 		flow->filled = false;
@@ -253,7 +244,7 @@ pass_end(struct relay *relay, struct flow *flow)
 	if (shutdown(to->fd[OUT], SHUT_WR) < 0) {
 		if (errno == ENOTSOCK)
 			close_one(to, OUT);
-		else if (means_reset(errno)) {
+		else if (net_is_lost(errno, true)) {
 			to->reset = true;
 			return;
 		} else

@@ -166,8 +166,8 @@ static pid_t self;
 /* For fd 0 and 1: the file status flags to restore, or -1; whether they are changed now. */
 static volatile sig_atomic_t flags[2] = { -1, -1 }, changed[2];
 
-static void
-change(int fd)
+void
+standard_renew(int fd)
 {
 	if (changed[fd])
 		(void)fcntl(fd, F_SETFL, flags[fd] | O_NONBLOCK);
@@ -185,8 +185,8 @@ stop(int number)
 		if (flags[fd] != -1)
 			(void)fcntl(fd, F_SETFL, flags[fd]);
 	(void)kill(self, SIGSTOP);
-	change(IN);
-	change(OUT);
+	standard_renew(IN);
+	standard_renew(OUT);
 	errno = error;
 }
 
@@ -269,7 +269,7 @@ standard_unblock(const struct standard_file *in, const struct standard_file *out
 	flags[OUT] = out->socket ? -1 : fcntl(OUT, F_GETFL);
 	for (int fd = IN; fd <= OUT; fd++) {
 		changed[fd] = flags[fd] != -1;
-		change(fd);
+		standard_renew(fd);
 	}
 }
 
@@ -281,5 +281,5 @@ standard_restore(int fd)
 	changed[fd] = false; /* so that a stop cannot set O_NONBLOCK again */
 	(void)fcntl(fd, F_SETFL, flags[fd]);
 	flags[fd] = -1;
-	change(fd == IN ? OUT : IN);
+	standard_renew(fd == IN ? OUT : IN);
 }

@@ -57,6 +57,13 @@ bind_script() {
 	grep -q ' code=91 reason=client-left$' "$SCRATCH/log"
 }
 
+@test "a signal that ends the wait is told by 91, on a pipe too" {
+	for kind in exec-tcp exec-pipes; do
+		bind_script $kind send "$(request 4 2 21 127.0.0.1 '')" expect '\0\x5a\c3\x7f\0\0\x01' kill TERM expect "$REJECTED" \
+			expect-eof close expect-exit 1
+	done
+}
+
 @test "a pipe that nobody reads any more is a client that left" {
 	mkfifo "$SCRATCH/in" "$SCRATCH/out"
 	"$BIN" -l stderr -a "$ACL" <"$SCRATCH/in" >"$SCRATCH/out" 2>"$SCRATCH/log" 3>&- &

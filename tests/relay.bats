@@ -240,6 +240,16 @@ reset_behind() {
 	session tcp same 2:send data expect data 2:reset expect-reset expect-exit 0
 }
 
+# bats test_tags=no-valgrind
+@test "an error that a router sent is a reset, behind the data" {
+	require strace
+	for error in EACCES EHOSTDOWN EPROTO; do
+		PROGRAM=(strace -qq -o "$SCRATCH/trace" -e inject=recvfrom:error=$error:when=3+ "$BIN" -l stderr -a "$SCRATCH/acl")
+		ASAN_OPTIONS=detect_leaks=0 session tcp same 2:send hello expect hello 2:send x expect-reset expect-exit 0
+		closed 'up=0 down=5 reason=reset'
+	done
+}
+
 @test "the data before a reset are delivered to pipes and Unix sockets too" {
 	for channel in 'unix same' 'pipe pipe'; do
 		session_beside $channel 2:send-random 128K 5 2:local touch reached wait-file go 2:reset \
@@ -398,4 +408,28 @@ flags_restored() {
 	flags_restored 1 expect hello send goodbye reset
 	idle_limit 1
 	flags_restored 1 expect hello expect-reset
+}
+
+# on_shared NAME PEER: a session to PEER, whose standard output is the pipe $shared
+on_shared() {
+	printf %b "$(request 4 1 "$(port_of "$2")" 127.0.0.1 '')" >"$SCRATCH/$1.in"
+	# shellcheck disable=SC2016 # the inner shell expands
+	start "$1" bash -c 'exec "$@" <"$0" >&'"$shared" "$SCRATCH/$1.in" "${PROGRAM[@]}"
+	wait_for test -e "$SCRATCH/$2"
+}
+
+@test "the idle limit holds on a pipe that another session has made blocking again" {
+	idle_limit 1
+	mkfifo "$SCRATCH/fifo"
+	exec {shared}<>"$SCRATCH/fifo"
+	start short "$TOOLS/peer" listen 127.0.0.1:0 accept touch "$SCRATCH/short" wait-file "$SCRATCH/go" close
+	start long "$TOOLS/peer" listen 127.0.0.1:0 accept touch "$SCRATCH/long" wait-file "$SCRATCH/gone" fill 1 100
+	on_shared first short
+	on_shared second long
+	touch "$SCRATCH/go"
+	status_of first
+	touch "$SCRATCH/gone"
+	run ! status_of second
+	grep -q '^close .* reason=idle$' "$SCRATCH/second.err"
+	status_of long
 }
