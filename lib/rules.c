@@ -333,12 +333,13 @@ torn(struct parser *parser, const char *list)
 	if (next == NULL)
 		return "has an empty element";
 	put_piece(parser, list, strcspn(list, " "));
-	do
+	while (next != NULL && *pieces < RULES_PIECES) {
 		suggest(parser, NULL, next);
-	while (next[strlen(next) - 1] == ',' && *pieces < RULES_PIECES &&
-	    (next = next_word(parser)) != NULL);
-	if (next == NULL || next[strlen(next) - 1] == ',')
-		*pieces = 0;
+		if (next[strlen(next) - 1] != ',')
+			return "has a blank after a comma";
+		next = next_word(parser);
+	}
+	*pieces = 0;
 	return "has a blank after a comma";
 }
 

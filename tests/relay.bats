@@ -244,7 +244,7 @@ reset_behind() {
 @test "an error that a router sent is a reset, behind the data" {
 	require strace
 	for error in EACCES EHOSTDOWN EPROTO; do
-		PROGRAM=(strace -qq -o "$SCRATCH/trace" -e inject=recvfrom:error=$error:when=3+ "$BIN" -l stderr -a "$SCRATCH/acl")
+		PROGRAM=(strace -qq -o "$SCRATCH/trace" -e "inject=recvfrom:error=$error:when=3+" "$BIN" -l stderr -a "$SCRATCH/acl")
 		ASAN_OPTIONS=detect_leaks=0 session tcp same 2:send hello expect hello 2:send x expect-reset expect-exit 0
 		closed 'up=0 down=5 reason=reset'
 	done
