@@ -390,10 +390,11 @@ accepted(int listener)
 static void
 close_connection(struct endpoint *endpoint)
 {
-	if (endpoint->out >= 0 && endpoint->out != endpoint->in)
-		close(endpoint->out);
+	/* What we read first: a program must not take the end of its input for all that has ended. */
 	if (endpoint->in >= 0)
 		close(endpoint->in);
+	if (endpoint->out >= 0 && endpoint->out != endpoint->in)
+		close(endpoint->out);
 	endpoint->in = endpoint->out = -1;
 }
 
