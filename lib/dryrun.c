@@ -62,7 +62,8 @@ read_question(char **operands, struct question *question)
 }
 
 /* Prints "permit example.org 198.51.100.9 443 by path:line: text of the rule", then the
- * identity mode that -i or -I adds. Returns 0, or -1 with errno. */
+ * identity mode that -i or -I adds; without an address if the name was not looked up. Returns 0, or
+ * -1 with errno. */
 static int
 print_candidate(const struct candidates_list *list, const struct candidates *candidates,
     const struct candidate *candidate, unsigned port)

@@ -31,7 +31,7 @@ int lines_next(struct lines *lines, char **line, size_t *length);
 
 void lines_free(struct lines *lines);
 
-/* True if the file has the size and time of modification that it had before. */
+/* True if the file has the same size and modification time as before. */
 bool lines_unchanged(int fd, const struct stat *before);
 
 /* Zeroed memory from the system, of which munmap(2) leaves nothing in the heap; NULL with errno. */

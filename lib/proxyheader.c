@@ -26,7 +26,7 @@ struct line {
 };
 
 /* Reads a field into text, and the delimiter after it. Fails as soon as a byte is not in allowed or
- * the field is longer than most. */
+ * the field is longer than most; or, with status REASON_MORE, if more bytes are needed. */
 static bool
 field(struct line *line, const char *allowed, char delimiter, size_t most, char *text)
 {
@@ -134,7 +134,8 @@ v1_decode(const unsigned char *bytes, size_t length, struct proxyheader *header,
 
 /* ---- version 2: binary ---- */
 
-/* CRC32c (RFC 3720, reflected 0x82f63b78) of bytes, with the checksum's own taken as zero. */
+/* True if CRC32c (RFC 3720, reflected 0x82f63b78) of the bytes, with its own four taken as zero, is
+ * the one at checksum. */
 static bool
 crc_is_right(const unsigned char *bytes, size_t length, size_t checksum)
 {

@@ -323,17 +323,18 @@ port_item(struct parser *parser, char *element, size_t length)
 
 /* ---- words ---- */
 
-/* Shows how to write a list that has a blank after a comma, if it is not too long. */
+/* Shows how to write a list that has a blank after a comma, unless it is long. */
 static const char *
 torn(struct parser *parser, const char *list)
 {
+	enum { LONGEST = RULES_SENTENCE / 2 };
 	size_t *pieces = &parser->problem->pieces;
 	const char *next = next_word(parser);
 
 	if (next == NULL)
 		return "has an empty element";
 	put_piece(parser, list, strcspn(list, " "));
-	while (next != NULL && *pieces < RULES_PIECES) {
+	while (next != NULL && *pieces < RULES_PIECES && next + strlen(next) < list + LONGEST) {
 		suggest(parser, NULL, next);
 		if (next[strlen(next) - 1] != ',')
 			return "has a blank after a comma";

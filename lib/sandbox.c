@@ -65,8 +65,8 @@ struct instruction {
 #define ANY_BIT(operand, yes, no) { 0x45, (yes), (no), (operand) }
 #define VERDICT(verdict) { 0x06, 0, 0, (verdict) }
 
-/* In place of a number to skip: one of the verdicts at the end. They stand there once, since the kernel
- * compiles each instruction in every session. */
+/* In place of a number to skip: one of the verdicts at the end. Each is there once, since the kernel
+ * compiles every instruction in every session. */
 enum { ALLOW = 253, REFUSE, KILL };
 
 /* The lower half of an argument's 64 bits; of an int, the kernel uses no more. */
@@ -113,7 +113,7 @@ enum { ALLOW = 253, REFUSE, KILL };
 #define OTHER ALLOW_CALL(ppoll), SOCKET_CALLS
 #endif
 
-/* Turns a verdict into the number of instructions to skip; to the last one, KILL, it is that many. */
+/* Turns a verdict into the number of instructions to skip. most: that to KILL, the last one. */
 static void
 aim(uint8_t *skip, int most)
 {

@@ -390,7 +390,8 @@ accepted(int listener)
 static void
 close_connection(struct endpoint *endpoint)
 {
-	/* What we read first: a program must not take the end of its input for all that has ended. */
+	/* What we read first: a program must not take the end of its input for all that has ended.
+	 */
 	if (endpoint->in >= 0)
 		close(endpoint->in);
 	if (endpoint->out >= 0 && endpoint->out != endpoint->in)
