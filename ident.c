@@ -172,7 +172,8 @@ ident_query(const struct endpoint *source, const struct endpoint *here, int64_t 
     char user[IDENT_USER + 1])
 {
 	struct address sources[2] = { { 0 }, { 0 } };
-	const struct dial_plan plan = { &source->address, 1, IDENT_PORT, sources, deadline, -1 };
+	const struct dial_plan plan = { &source->address, 1, IDENT_PORT, sources, net_now(),
+		deadline, -1 };
 	size_t winner;
 	int fd, result;
 

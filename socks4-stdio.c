@@ -52,7 +52,7 @@ struct session {
 	int remote;
 	struct endpoint destination;
 	struct log_record record;
-	int64_t start;
+	int64_t start, now; /* when it began, and when it last waited for something */
 	unsigned char *bytes;
 	size_t size, length, used; /* of bytes: room; all read so far; header and request */
 };
@@ -185,7 +185,8 @@ read_request(struct session *s)
 		s->length += (size_t)count;
 		reason = decode_request(s);
 	} while (reason == REASON_MORE);
-	s->record.ms_request = net_now() - s->start;
+	s->now = net_now();
+	s->record.ms_request = s->now - s->start;
 	return reason;
 }
 
@@ -198,11 +199,13 @@ judge(struct session *s)
 	 * sending. */
 	const struct pollfd watch = { .fd = s->watch, .events = binding ? net_early_end() : 0 };
 	const struct candidates_question question = { s->list, s->options, &s->source.address,
-		&s->request, net_deadline(binding ? limits->bind : limits->connect), &watch };
+		&s->request, net_later(s->now, binding ? limits->bind : limits->connect), &watch };
 	enum reason reason = candidates_judge(&question, s->candidates);
 
 	s->deadline = question.deadline;
 	s->record.ms_resolve = s->candidates->ms_resolve;
+	if (s->record.ms_resolve > 0)
+		s->now += s->record.ms_resolve;
 	if (s->candidates->count > 0) {
 		show_address(s, &s->candidates->each[0].address);
 		if (!s->candidates->named)
@@ -264,14 +267,16 @@ identify(struct session *s)
 	enum reason reason, first = REASON_NONE;
 	bool known, same;
 	size_t i, kept = 0;
-	int64_t start = net_now();
+	int64_t start;
 
 	if (!keep_permitted(candidates))
 		return REASON_NONE;
+	start = net_now();
 	known = find_identity(s, identity);
 	same = known && strcmp(identity, s->request.userid) == 0;
 	s->record.ident = known ? identity : "";
-	s->record.ms_ident = net_now() - start;
+	s->now = net_now();
+	s->record.ms_ident = s->now - start;
 	if (net_stopped())
 		return REASON_SYSTEM;
 	if (s->deadline != NET_FOREVER)
@@ -325,23 +330,23 @@ connect_out(struct session *s)
 {
 	struct address addresses[RESOLVE_MOST];
 	const struct dial_plan plan = { addresses, s->candidates->count, s->request.port,
-		s->options->sources, s->deadline, s->watch };
+		s->options->sources, s->now, s->deadline, s->watch };
 	size_t i, winner = 0;
-	int64_t start = net_now();
 	int error;
 
 	for (i = 0; i < plan.count; i++)
 		addresses[i] = s->candidates->each[i].address;
 	s->remote = dial_race(&plan, &winner);
 	error = errno;
-	s->record.ms_connect = net_now() - start;
+	s->now = net_now();
+	s->record.ms_connect = s->now - plan.now;
 	show_candidate(s, &s->candidates->each[winner]);
 	return s->remote != -1 ? REASON_NONE : dial_failure(error);
 }
 
 /* Replies are written at once and alone. */
 static int
-reply(unsigned char code, const struct endpoint *meaningful)
+reply(const struct session *s, unsigned char code, const struct endpoint *meaningful)
 {
 	struct socks4_reply packet = { SOCKS4_REPLY_VERSION, code, 0, { 0 } };
 	unsigned char bytes[SOCKS4_REPLY];
@@ -352,7 +357,7 @@ reply(unsigned char code, const struct endpoint *meaningful)
 		memcpy(packet.dstip, meaningful->address.octets, sizeof packet.dstip);
 	}
 	socks4_encode_reply(&packet, bytes);
-	if (net_write(OUT, bytes, sizeof bytes, net_deadline(DRAIN_SECONDS)) == 0)
+	if (net_write(OUT, bytes, sizeof bytes, net_later(s->now, DRAIN_SECONDS)) == 0)
 		return 0;
 	/* After a signal nothing waits for a pipe any more, but one that has room takes a reply. */
 	if (errno != EINTR || poll(&out, 1, 0) != 1)
@@ -420,7 +425,7 @@ bind_for_caller(struct session *s)
 	struct address address;
 	struct endpoint local, caller;
 	enum reason reason;
-	int64_t start = net_now();
+	int64_t start = s->now = net_now();
 	int listener;
 
 	show_candidate(s, &s->candidates->each[0]);
@@ -431,10 +436,11 @@ bind_for_caller(struct session *s)
 		return is_shortage(errno) ? REASON_SYSTEM : REASON_BIND_FAILED;
 	if (options->advertise.family == AF_INET)
 		local.address = options->advertise;
-	reason = reply(SOCKS4_GRANTED, &local) == 0 ? await_caller(s, listener, &caller)
-						    : client_failure(&s->standard[OUT], errno);
+	reason = reply(s, SOCKS4_GRANTED, &local) == 0 ? await_caller(s, listener, &caller)
+						       : client_failure(&s->standard[OUT], errno);
 	close(listener);
-	s->record.ms_connect = net_now() - start;
+	s->now = net_now();
+	s->record.ms_connect = s->now - start;
 	if (reason != REASON_NONE)
 		return reason;
 	if (!is_expected(s->candidates, &caller.address))
@@ -453,7 +459,7 @@ open_remote(struct session *s)
 	if (reason != REASON_NONE)
 		return reason;
 	relay_arm(s->standard, s->remote);
-	return reply(SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0
+	return reply(s, SOCKS4_GRANTED, binding ? &s->destination : NULL) == 0
 	    ? REASON_NONE
 	    : client_failure(&s->standard[OUT], errno);
 }
@@ -500,12 +506,14 @@ refuse(struct session *s, enum reason reason)
 {
 	int code = reply_code(reason);
 	const unsigned char no_method[2] = { 5, (unsigned char)code };
-	int64_t deadline = net_deadline(DRAIN_SECONDS);
+	int64_t deadline;
 
+	s->now = net_now();
+	deadline = net_later(s->now, DRAIN_SECONDS);
 	if (reason == REASON_IS_SOCKS5)
 		net_write(OUT, no_method, sizeof no_method, deadline);
 	else
-		reply((unsigned char)code, NULL);
+		reply(s, (unsigned char)code, NULL);
 	log_refuse(&s->record, code, reason);
 	if (s->remote != -1)
 		close(s->remote);
@@ -590,7 +598,7 @@ serve(const struct options *options, struct standard_file *standard)
 	s.size = sizeof bytes;
 	s.options = options;
 	s.standard = standard;
-	s.start = net_now();
+	s.start = s.now = net_now();
 	s.remote = s.watch = -1;
 	s.record.ms_request = s.record.ms_ident = LOG_UNKNOWN;
 	s.record.ms_resolve = s.record.ms_connect = LOG_UNKNOWN;

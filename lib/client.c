@@ -147,14 +147,14 @@ dial_proxy(struct client *c)
 	const char *host = c->options->proxy_host;
 	struct resolve_answer answer;
 	struct dial_plan plan = { answer.addresses, 0, c->options->proxy_port, c->options->sources,
-		c->deadline, -1 };
+		0, c->deadline, -1 };
 	size_t winner = 0;
 	int64_t start;
 	int error;
 
 	if (*host != '/' && find_proxy(c, &answer) != 0)
 		return LOST;
-	start = net_now();
+	start = plan.now = net_now();
 	if (*host == '/') {
 		strcpy(c->proxy_text, host);
 		c->remote = dial_unix(host, c->deadline);
@@ -329,8 +329,8 @@ pass_descriptor(const struct client *c)
 				return 0;
 		while ((errno == EAGAIN || errno == EWOULDBLOCK) &&
 		    net_wait(OUT, POLLOUT, deadline) == 0);
-	return log_failure(
-	    LOST, "cannot pass the connection over standard output: %s", strerror(errno));
+	return log_failure(LOST, "cannot pass the connection over standard output: %s",
+	    errno == ETIMEDOUT ? "nobody took it in time" : strerror(errno));
 }
 
 static int

@@ -27,7 +27,7 @@ struct race {
 	size_t running[DIAL_MOST];	     /* candidates of polled[1] and on */
 	struct pollfd polled[1 + DIAL_MOST]; /* the watched client comes first */
 	size_t live;
-	int64_t next_start;
+	int64_t now, next_start;
 	size_t last; /* candidate of the attempt that was started or decided last */
 	int error;   /* why the last failure failed */
 };
@@ -115,7 +115,7 @@ start_next(struct race *race)
 	}
 	race->running[race->live++] = candidate;
 	race->polled[race->live] = (struct pollfd){ .fd = fd, .events = POLLOUT };
-	race->next_start = net_now() + HEAD_START;
+	race->next_start = race->now + HEAD_START;
 }
 
 /* Takes the attempts that poll(2) reported out of the race and closes those that failed. Returns
@@ -154,7 +154,7 @@ wait_for_news(struct race *race)
 	int64_t deadline = race->plan->deadline;
 	bool more = race->next < race->total && race->next_start < deadline;
 	int ready = poll(race->polled, (nfds_t)(1 + race->live),
-	    net_timeout(more ? race->next_start : deadline));
+	    net_timeout_at(race->now, more ? race->next_start : deadline));
 
 	if (ready == -1)
 		return errno == EINTR ? 0 : -1;
@@ -178,7 +178,7 @@ run(struct race *race)
 
 	while (!net_stopped()) {
 		if (race->next < race->total &&
-		    (race->live == 0 || net_now() >= race->next_start)) {
+		    (race->live == 0 || race->now >= race->next_start)) {
 			start_next(race);
 			continue;
 		}
@@ -191,6 +191,7 @@ run(struct race *race)
 		fd = settle(race);
 		if (fd != -1)
 			return fd;
+		race->now = net_now();
 	}
 	errno = EINTR;
 	return -1;
@@ -199,7 +200,7 @@ run(struct race *race)
 int
 dial_race(const struct dial_plan *plan, size_t *winner)
 {
-	struct race race = { .plan = plan };
+	struct race race = { .plan = plan, .now = plan->now };
 	int fd;
 
 	race.error = ENETUNREACH; /* in case no candidate can be tried */

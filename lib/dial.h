@@ -15,6 +15,7 @@ struct dial_plan {
 	size_t count;
 	unsigned port;
 	const struct address *sources; /* local addresses: [0] IPv4, [1] IPv6; AF_UNSPEC: any */
+	int64_t now;		       /* net_now(), or shortly before it */
 	int64_t deadline;
 	int watch; /* a client's socket, whose reset or full close ends the race; or -1 */
 };

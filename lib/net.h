@@ -28,7 +28,11 @@ int64_t net_deadline(unsigned seconds);
 /* The timeout for poll(2) until the deadline: milliseconds, at least 0, or -1 for NET_FOREVER. */
 int net_timeout(int64_t deadline);
 
-/* Does poll(2) until one of the descriptors is reported. Returns 0, or -1 with errno: ETIMEDOUT at
+/* The same for a caller who has looked at the clock already. */
+int64_t net_later(int64_t now, unsigned seconds);
+int net_timeout_at(int64_t now, int64_t deadline);
+
+/* Waits until poll(2) reports one of the descriptors. Returns 0, or -1 with errno: ETIMEDOUT at
  * the deadline, EINTR if net_stop() was called, or poll(2)'s. */
 int net_poll(struct pollfd *polled, size_t count, int64_t deadline);
 
@@ -43,7 +47,8 @@ ssize_t net_read(int fd, void *bytes, size_t length, int64_t deadline);
  * write(2). */
 int net_write(int fd, const void *bytes, size_t length, int64_t deadline);
 
-/* True if an operation that failed with this error tells that the peer is gone. */
+/* True if this error of a read, write, shutdown(2) or wait means that the peer is gone. Of what is
+ * no socket, only EPIPE does. */
 bool net_is_lost(int error, bool socket);
 
 /* A signal handler: from now on every wait here ends with EINTR, and net_stopped() is true.

@@ -399,7 +399,7 @@ turn(struct relay *relay, int64_t deadline)
 	/* After a reset nothing more can come. */
 	if (relay->local.reset && wants_more(&relay->up))
 		deadline = relay->now;
-	ready = poll(entries, 4, net_timeout(deadline));
+	ready = poll(entries, 4, net_timeout_at(relay->now, deadline));
 	relay->now = net_now();
 	if (ready < 0) {
 		relay->failed = errno != EINTR;

@@ -248,6 +248,11 @@ reset_behind() {
 		ASAN_OPTIONS=detect_leaks=0 session tcp same 2:send hello expect hello 2:send x expect-reset expect-exit 0
 		closed 'up=0 down=5 reason=reset'
 	done
+	for error in EAGAIN ENOMEM; do # those are our own
+		PROGRAM=(strace -qq -o "$SCRATCH/trace" -e "inject=shutdown:error=$error" "$BIN" -l stderr -a "$SCRATCH/acl")
+		ASAN_OPTIONS=detect_leaks=0 session tcp same 2:shutdown expect-reset expect-exit 1
+		closed 'up=0 down=0 reason=error'
+	done
 }
 
 @test "the data before a reset are delivered to pipes and Unix sockets too" {
