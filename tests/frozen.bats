@@ -343,11 +343,12 @@ own() {
 	seq -f 'deny to host%g.example' 20000 >long
 	echo 'permit from 127.0.0.0/8' | tee short >>long
 	BIN=$static freeze long
-	relay "$static" -a "$PWD/short" -l none
+	# setarch: the stack begins at the same place of a page each time
+	relay setarch -R "$static" -a "$PWD/short" -l none
 	most=$(($(own) + 4))
 	stop_all
 	exec {fd}>&-
-	relay "$static" -a "$PWD/frozen" -l none
+	relay setarch -R "$static" -a "$PWD/frozen" -l none
 	[ "$(own)" -le "$most" ]
 	[[ "$(readlink "/proc/$SESSION/fd/"*)" != *frozen* ]]
 }
