@@ -397,6 +397,6 @@ group() {
 @test "-F: a stuck reader of the connection costs no more than the connect limit" {
 	# shellcheck disable=SC2016 # the inner shell expands
 	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-unix 2:accept 2:skip 9 2:send "$GRANTED" expect-exit 1 -- \
-		sh -c 'timeout 0.3 cat /dev/zero; exec "$@"' sh "$BIN" -F -w connect=1 -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+		sh -c 'dd if=/dev/zero oflag=nonblock bs=4096 status=none 2>/dev/null; exec "$@"' sh "$BIN" -F -w connect=1 -c 127.0.0.1:@2 -u '' 192.0.2.1 80
 	grep -q 'over standard output: nobody took it in time$' "$SCRATCH/log"
 }
