@@ -166,8 +166,10 @@ take(struct relay *relay, struct flow *flow)
 		(void)resize(flow, flow->size < LARGEST / GROWTH ? flow->size * GROWTH : LARGEST);
 	if (from->socket[IN])
 		got = recv(from->fd[IN], flow->buffer, flow->size, MSG_DONTWAIT);
-	else
+	else {
+		standard_renew(from->fd[IN]);
 		got = read(from->fd[IN], flow->buffer, flow->size);
+	}
 	if (got < 0) {
 		read_failed(relay, flow);
 		return;

@@ -51,8 +51,8 @@ enum standard_peer standard_peer(const struct standard_file *file, struct endpoi
 void standard_unblock(const struct standard_file *in, const struct standard_file *out);
 void standard_restore(int fd);
 
-/* Makes fd 0 or 1 non-blocking again before a write: another session may have restored the flags of
- * the file that both share. */
+/* Makes fd 0 or 1 non-blocking again before it is read or written: another session may have
+ * restored the flags of the file that both share. */
 void standard_renew(int fd);
 
 /* Makes every signal that could end the process call net_stop(), and ignores SIGPIPE. SIGHUP,

@@ -42,6 +42,25 @@ dialogue() {
 		2:close expect-eof shutdown
 }
 
+@test "a client whose reader leaves ends, on a pipe that another client has made blocking again" {
+	mkfifo "$SCRATCH/in" "$SCRATCH/reader"
+	for name in first second; do
+		start "proxy-$name" "$TOOLS/peer" listen 127.0.0.1:0 accept skip 9 send "$GRANTED" expect-reset
+		port_of "proxy-$name" >"$SCRATCH/$name"
+	done
+	exec {shared}<>"$SCRATCH/in" {reader}<>"$SCRATCH/reader"
+	for name in first second; do
+		start "$name" bash -c 'exec "$@" <&'"$shared"' >"$0" '"$reader>&-" "$SCRATCH/reader" \
+			"$BIN" -v -c "127.0.0.1:$(<"$SCRATCH/$name")" -u '' 192.0.2.1 80
+		wait_for grep '^open' "$SCRATCH/$name.err"
+	done
+	stop first
+	exec {reader}>&-
+	wait_for grep '^close .* reason=reset$' "$SCRATCH/second.err"
+	run -1 status_of second
+	status_of proxy-second
+}
+
 @test "a proxy with an IPv6 address, in brackets with its port, and a link-local one; -u '' sends no USERID" {
 	require ip
 	in_lab || return "$status"
