@@ -323,6 +323,18 @@ port_item(struct parser *parser, char *element, size_t length)
 
 /* ---- words ---- */
 
+/* Returns the criterion that the word names, RULE_CRITERIA for ident, -1 for none. */
+static int
+criterion_of(const char *word)
+{
+	int i;
+
+	for (i = RULE_CRITERIA; i >= 0; i--)
+		if (*word == *criteria[i] && strcmp(word, criteria[i]) == 0)
+			break;
+	return i;
+}
+
 /* Shows how to write a list that has a blank after a comma, unless it is long. */
 static const char *
 torn(struct parser *parser, const char *list)
@@ -331,10 +343,11 @@ torn(struct parser *parser, const char *list)
 	size_t *pieces = &parser->problem->pieces;
 	const char *next = next_word(parser);
 
-	if (next == NULL)
+	if (next == NULL || criterion_of(next) != -1)
 		return "has an empty element";
 	put_piece(parser, list, strcspn(list, " "));
-	while (next != NULL && *pieces < RULES_PIECES && next + strlen(next) < list + LONGEST) {
+	while (next != NULL && *next != ',' && criterion_of(next) == -1 && *pieces < RULES_PIECES &&
+	    next + strlen(next) < list + LONGEST) {
 		suggest(parser, NULL, next);
 		if (next[strlen(next) - 1] != ',')
 			return "has a blank after a comma";
@@ -399,18 +412,6 @@ read_ident(struct parser *parser, const char *mode)
 			return NULL;
 		}
 	return "is not an ident mode (off, ask or require)";
-}
-
-/* Returns the criterion that the word names, RULE_CRITERIA for ident, -1 for none. */
-static int
-criterion_of(const char *word)
-{
-	int i;
-
-	for (i = RULE_CRITERIA; i >= 0; i--)
-		if (*word == *criteria[i] && strcmp(word, criteria[i]) == 0)
-			break;
-	return i;
 }
 
 /* Words of other lists, and ours in capitals, with the word to use. Each table ends in NULL. */

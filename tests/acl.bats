@@ -507,6 +507,9 @@ may_bind_to_any() {
 		permit from any port 1, 2, 3, 4, 5, 6, 7, 8, 9|1, has a blank after a comma
 		permit from any to 64:ff9b:1::/48, 2001:db8:1:1:1:1:1:0/112, 2001:db8:1:1:1:1:2:0/112, 2001:db8:1:1:1:1:3:0/112, 2001:db8:1:1:1:1:4:0/112, 2001:db8:1:1:1:1:5:0/112, 2001:db8:1:1:1:1:6:0/112, xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.example|64:ff9b:1::/48, has a blank after a comma
 		permit from any port 1, 2,|1, has a blank after a comma
+		permit from any port 1, to any|1, has an empty element
+		permit from any port 1, 2, to any|1, has a blank after a comma
+		permit from any port 1, , 2|1, has a blank after a comma
 		permit from any ,::1|,::1 has a blank before a comma: lists are written without blanks
 		permit from any FROM any|FROM is not a known word: write from
 		permit from any from local|from is given twice
