@@ -424,12 +424,12 @@ on_shared() {
 }
 
 @test "the idle limit holds on a pipe that another session has made blocking again" {
-	idle_limit 1
 	mkfifo "$SCRATCH/fifo"
 	exec {shared}<>"$SCRATCH/fifo"
 	start short "$TOOLS/peer" listen 127.0.0.1:0 accept touch "$SCRATCH/short" wait-file "$SCRATCH/go" close
 	start long "$TOOLS/peer" listen 127.0.0.1:0 accept touch "$SCRATCH/long" wait-file "$SCRATCH/gone" fill 1 100
 	on_shared first short
+	idle_limit 1
 	on_shared second long
 	touch "$SCRATCH/go"
 	status_of first
