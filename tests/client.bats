@@ -57,7 +57,9 @@ dialogue() {
 	stop first
 	exec {reader}>&-
 	wait_for grep '^close .* reason=reset$' "$SCRATCH/second.err"
-	run -1 status_of second
+	local status=0
+	status_of second || status=$?
+	[ "$status" = 1 ]
 	status_of proxy-second
 }
 
