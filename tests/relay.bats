@@ -240,7 +240,7 @@ reset_behind() {
 	session tcp same 2:send data expect data 2:reset expect-reset expect-exit 0
 }
 
-# bats test_tags=no-valgrind
+# bats test_tags=no-valgrind,native
 @test "an error that a router sent is a reset, behind the data" {
 	require strace
 	for error in EACCES EHOSTDOWN EPROTO; do
