@@ -45,10 +45,12 @@ set xrange [1:*]
 set yrange [*:*]
 set logscale xy
 set xtics scale 0.5 nomirror
+set format x '%.0f'
 set ytics scale 0.5 nomirror
 set grid ytics lc rgb "#dddddd"
 set key at screen 0.5,screen 0.37 center top
 relays = "'socks4-stdio static, serve' 'socks4-stdio, serve' 'microsocks' 'haproxy, TCP, splice-auto'"
+lists = "'socks4-stdio static, serve' 'socks4-stdio, serve' 'danted' 'socks4-stdio static, frozen list'"
 titles = "'PSS a session, KiB' 'sessions/s' 'one session, ms'"
 below = "'idle sessions' 'beside so many idle sessions' 'lines in the access list'"
 measures = "pss sessions latency"
@@ -59,7 +61,10 @@ do for [i = 1:3] {
 	set bmargin at screen 0.06
 	set title word(titles, i) font ",13" offset 0,-0.5
 	set xlabel word(below, i)
-	plot for [n = 1:(i == 3 ? 2 : 4)] line(word(measures, i), word(relays, n)) using 3:4:5:6 with yerrorlines \
-	    pt 7 ps 0.4 lw 1.5 dt 1 + n / 4 lc rgb (hue(word(relays, n))) title word(relays, n)
+	set xtics i == 3 ? 100 : 10
+	names = i == 3 ? lists : relays
+	plot for [n = 1:4] line(word(measures, i), word(names, n)) using 3:4:5:6 with yerrorlines \
+	    pt 7 ps 0.4 lw 1.5 dt 1 + n / 4 lc rgb (hue(word(names, n))) title i == 1 || n > 2 ? word(names, n) : ""
 	unset key
+	if (i == 2) { set key inside left top reverse Left samplen 3 }
 }
