@@ -316,7 +316,12 @@ pass_descriptor(const struct client *c)
 	struct cmsghdr *header;
 	int64_t deadline = net_deadline(c->options->limits.connect);
 	int flags = fcntl(c->remote, F_GETFL);
+	struct endpoint own;
 
+	/* Over TCP Linux would send the byte without the descriptor. */
+	if (net_local(OUT, &own) == 0)
+		return log_failure(
+		    LOST, "cannot pass the connection: standard output is not a Unix socket");
 	memset(&control, 0, sizeof control);
 	header = CMSG_FIRSTHDR(&message);
 	header->cmsg_level = SOL_SOCKET;

@@ -302,16 +302,17 @@ check_destination(struct options *options)
 {
 	const char *host = options->operands[0], *port = options->operands[1];
 	struct address address;
+	bool four = address_parse(host, &address) == 0 && address.family == AF_INET;
 
 	if (*host == '\0' || strlen(host) > SOCKS4_FIELD)
 		return "the host must be an address or a name of 1 to 255 bytes";
 	if (options_port(port, options->bind ? 0 : 1, &options->port) == -1)
 		return wrong("no such port: %s", port);
-	if (options->no_names && strchr(host, ':') != NULL)
+	if (options->no_names && !four && strchr(host, ':') != NULL)
 		return wrong("SOCKS4 cannot carry an IPv6 address, and -n forbids names: %s", host);
 	/* 0.0.0.x announces a SOCKS4A name; only BIND may ask for 0.0.0.0 itself. */
-	if (address_parse(host, &address) == 0 && address.family == AF_INET &&
-	    memcmp(address.octets, "\0\0\0", 3) == 0 && (address.octets[3] != 0 || !options->bind))
+	if (four && memcmp(address.octets, "\0\0\0", 3) == 0 &&
+	    (address.octets[3] != 0 || !options->bind))
 		return wrong("SOCKS4 cannot ask for: %s", host);
 	return NULL;
 }

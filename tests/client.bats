@@ -148,6 +148,11 @@ dialogue() {
 	done
 }
 
+@test "-n takes an IPv4 address in its mapped form" {
+	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:expect "$(request 4 1 80 192.0.2.1 '')" 2:close expect-eof expect-exit 1 -- \
+		"$BIN" -l none -n -u '' -c 127.0.0.1:@2 ::ffff:192.0.2.1 80
+}
+
 @test "-n with a name whose address would announce a name is not asked for" {
 	run -1 "$BIN" -n -u u -c 127.0.0.1:1 0.5 80
 	[ "$output" = 'socks4-stdio: SOCKS4 cannot ask for: 0.5' ] || fail "$output"
@@ -411,8 +416,13 @@ group() {
 
 @test "-F passes the connection and is gone" {
 	run -1 "$BIN" -c 127.0.0.1:1 -F 192.0.2.1 80 </dev/null
-	"$TOOLS/peer" 2:listen 127.0.0.1:0 exec-pipes 2:accept 2:skip 9 2:send "$GRANTED" expect-eof 2:expect-closed \
-		expect-exit 1 -- "$BIN" -l none -F -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+	for output in exec-pipes exec-tcp; do # Linux drops a descriptor sent over TCP, and sends the byte
+		"$TOOLS/peer" 2:listen 127.0.0.1:0 "$output" 2:accept 2:skip 9 2:send "$GRANTED" expect-eof 2:expect-closed \
+			expect-exit 1 -- "$BIN" -l none -F -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+	done
+	"$TOOLS/peer" -2 "$SCRATCH/log" 2:listen 127.0.0.1:0 exec-tcp 2:accept 2:skip 9 2:send "$GRANTED" \
+		expect-exit 1 -- "$BIN" -F -c 127.0.0.1:@2 -u '' 192.0.2.1 80
+	[ "$(cat "$SCRATCH/log")" = 'socks4-stdio: cannot pass the connection: standard output is not a Unix socket' ]
 }
 
 @test "-F: a stuck reader of the connection costs no more than the connect limit" {
