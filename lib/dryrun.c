@@ -306,7 +306,8 @@ check_list(
 	if (options->verbose && print_kind(list) == -1)
 		return log_failure(2, "cannot write the answer");
 	if (frozen != NULL && options->frozen_path != NULL)
-		return log_failure(2, "%s: is frozen already: freeze the text", options->acl_path);
+		return log_failure(
+		    2, "%s: is frozen already: freeze the text", candidates_path(options));
 	if (frozen != NULL)
 		return frozen->stale ? 1 : 0;
 	if (candidates_path(options) != NULL)

@@ -803,3 +803,12 @@ may_bind_to_any() {
 	"$BIN" -t 2>said || status=$?
 	[ "$status $(cat said)" = "2 /etc/socks4-stdio.acl: No such file or directory" ]
 }
+
+@test "a default file that is frozen already is not frozen again" {
+	in_lab || return "$status"
+	printf 'permit from local\n' >text
+	"$BIN" -t -a text -o /etc/socks4-stdio.acl
+	run -2 "$BIN" -t -o other
+	[ "$output" = 'socks4-stdio: /etc/socks4-stdio.acl: is frozen already: freeze the text' ]
+	[ ! -e other ]
+}
