@@ -153,7 +153,8 @@ split(char *line, char **words)
 	return count;
 }
 
-/* Answers one line. 0, or 2 after a message. */
+/* Answers one line. 0; 1 after a message that it is no question; 2 after any other message, which
+ * ends the run. */
 static int
 answer_line(
     const struct candidates_list *list, const struct options *options, char *line, unsigned number)
@@ -169,7 +170,7 @@ answer_line(
 		problem = read_question(words, &question);
 	if (problem == NULL)
 		return answer(list, options, &question) == 2 ? 2 : 0;
-	return log_failure(2, "line %u: %s", number, problem);
+	return log_failure(1, "line %u: %s", number, problem);
 }
 
 /* A last line may lack its newline. */
@@ -181,9 +182,9 @@ answer_lines(const struct candidates_list *list, const struct options *options)
 		.fd = STDIN_FILENO, .bytes = window, .size = sizeof window, .most = SIZE_MAX
 	};
 	size_t length = 0;
-	int status = 0;
+	int status = 0, result = 0;
 
-	while (lines_next(&lines, &line, &length) == 0) {
+	while (result != 2 && lines_next(&lines, &line, &length) == 0) {
 		if (line == NULL && length == 0) {
 			lines_free(&lines);
 			return status;
@@ -193,13 +194,14 @@ answer_lines(const struct candidates_list *list, const struct options *options)
 			lines.start = lines.end;
 		}
 		line[length] = '\0';
-		if (strlen(line) != length)
-			status = log_failure(2, "line %u: contains a NUL byte", lines.number);
-		else if (answer_line(list, options, line, lines.number) != 0)
+		result = strlen(line) != length
+		    ? log_failure(1, "line %u: contains a NUL byte", lines.number)
+		    : answer_line(list, options, line, lines.number);
+		if (result != 0)
 			status = 2;
 	}
 	lines_free(&lines);
-	return log_failure(2, "cannot read standard input: %s", strerror(errno));
+	return result == 2 ? 2 : log_failure(2, "cannot read standard input: %s", strerror(errno));
 }
 
 /* ---- the list itself ---- */

@@ -93,6 +93,8 @@ bad_usage() {
 @test "an answer of -t that cannot be written: exit 2" {
 	run -2 sh -c '"$0" -t -a "$1" connect alice local 192.0.2.1 80 >/dev/full' "$BIN" "$ACL"
 	[ "$output" = 'socks4-stdio: cannot write the answer' ]
+	run -2 sh -c 'yes "connect alice local 192.0.2.1 80" | head -n 1000 | "$0" -t -a "$1" - >/dev/full' "$BIN" "$ACL"
+	[ "$output" = 'socks4-stdio: cannot write the answer' ] # once
 }
 
 @test "-V and --version print name and version" {
