@@ -243,7 +243,8 @@ name_item(struct parser *parser, char *element, size_t length)
 		length--;
 	for (i = 0; i < length; i++) {
 		if (name[i] != '.' && !is_name_octet(name[i]))
-			return strncmp(element, "*.", 2) == 0
+			return strncmp(element, "*.", 2) == 0 &&
+				name_item(parser, element + 1, strlen(element + 1)) == NULL
 			    ? suggest(parser, "is not how a domain is written", element + 1)
 			    : "is neither an address nor a name";
 		if (name[i] == '.' && label == 0)
@@ -254,11 +255,32 @@ name_item(struct parser *parser, char *element, size_t length)
 	return label == 0 ? "has an empty label" : NULL;
 }
 
+static const char *destination_item(struct parser *parser, char *element, size_t length);
+static const char *port_item(struct parser *parser, char *element, size_t length);
+
+/* Shows host and port apart if each is right by itself. */
+static const char *
+wrong_port(struct parser *parser, char *element, char *colon, const char *message)
+{
+	bool right;
+
+	*colon = '\0';
+	right = destination_item(parser, element, (size_t)(colon - element)) == NULL &&
+	    colon[1] != '\0' && port_item(parser, colon + 1, 0) == NULL;
+	*colon = ':';
+	parser->problem->pieces = 0;
+	if (!right)
+		return message;
+	put_piece(parser, element, (size_t)(colon - element));
+	suggest(parser, NULL, " port ");
+	return suggest(parser, "has a port in it", colon + 1);
+}
+
 static const char *
 destination_item(struct parser *parser, char *element, size_t length)
 {
-	char *colon = NULL, *sign;
 	const char *message;
+	char *colon, *sign;
 
 	for (sign = element; *sign != '\0' && *sign != '/' && *sign != ':'; sign++)
 		;
@@ -269,13 +291,10 @@ destination_item(struct parser *parser, char *element, size_t length)
 	else if (*sign != '\0') {
 		message = prefix_item(parser, element);
 		colon = strchr(element, ':');
-		if (message == NULL || colon == NULL || colon == element || colon[1] == '\0' ||
-		    strpbrk(colon + 1, ":/") != NULL)
-			return message;
-		put_piece(parser, element, (size_t)(colon - element));
-		suggest(parser, NULL, " port ");
-		suggest(parser, NULL, colon + 1);
-		return "has a port in it";
+		return message != NULL && colon != NULL && colon != element &&
+			parser->problem->pieces == 0
+		    ? wrong_port(parser, element, colon, message)
+		    : message;
 	} else if (!ends_in_number(element, length))
 		return name_item(parser, element, length);
 	else if (prefix_item(parser, element) != NULL)
@@ -299,7 +318,8 @@ port_item(struct parser *parser, char *element, size_t length)
 		if (element[i] == '-' && dash == NULL)
 			dash = &element[i];
 	if (element[i] != '\0') {
-		service = getservbyname(element, "tcp");
+		/* musl would find `22/tcp` in /etc/services. */
+		service = i > 0 && element[i] == '/' ? NULL : getservbyname(element, "tcp");
 		if (service == NULL)
 			return "is not a known service";
 		parser->item->is.ports.low = parser->item->is.ports.high =

@@ -539,6 +539,7 @@ may_bind_to_any() {
 		permit from 10.0.0.0/-1|10.0.0.0/-1 has no valid prefix length
 		permit from 10.0.0.0/255.0.0.0|10.0.0.0/255.0.0.0 has a netmask in place of a length: write 10.0.0.0/8
 		permit from 192.0.2.0/255.255.255.0|192.0.2.0/255.255.255.0 has a netmask in place of a length: write 192.0.2.0/24
+		deny to fc00::/255.0.0.0|fc00::/255.0.0.0 has a netmask in place of a length: write fc00::/8
 		permit from 10.0.0.0/255.0.255.0|10.0.0.0/255.0.255.0 has no valid prefix length
 		permit from ::/129|::/129 has no valid prefix length
 		permit from 10.0.0|10.0.0 is not an address
@@ -555,6 +556,10 @@ may_bind_to_any() {
 		deny to example.org/255.0.0.0|example.org/255.0.0.0 is not an address
 		deny to :443|:443 is not an address
 		deny to 10.0.0.1:|10.0.0.1: is not an address
+		deny to *.example.org:443|*.example.org:443 is not an address
+		deny to example.org:99999|example.org:99999 is not an address
+		deny to example.org:80/tcp|example.org:80/tcp is not an address
+		deny to 10.0.0.0/255.0.0.0:80|10.0.0.0/255.0.0.0:80 has no valid prefix length
 		deny to host:1/255.0.0.0|host:1/255.0.0.0 is not an address
 		deny to 1:2/0.0.0.0|1:2/0.0.0.0 is not an address
 		deny to example.org:443|example.org:443 has a port in it: write example.org port 443
@@ -579,6 +584,7 @@ may_bind_to_any() {
 		deny port 1-2-3|1-2-3 is not a port from 1 to 65535, nor low-high
 		deny port 9000-8000|9000-8000 is a reversed range
 		deny port nosuchservice|nosuchservice is not a known service
+		deny port 22/tcp|22/tcp is not a known service
 		deny port any|any is no port: leave port out, and the rule matches every port
 		deny to 10.0.0.300|10.0.0.300 ends in a number, as no name does, and is not an address
 		deny to 1.2.3|1.2.3 ends in a number, as no name does, and is not an address
@@ -591,6 +597,8 @@ may_bind_to_any() {
 		deny to example.org..|example.org.. has an empty label
 		deny to .|. has an empty label
 		deny to *.example.org|*.example.org is not how a domain is written: write .example.org
+		deny to *.|*. is neither an address nor a name
+		deny to *.*.org|*.*.org is neither an address nor a name
 		deny to exam\xc3\xa9ple.org|exam??ple.org is neither an address nor a name
 		deny to -x!|-x! is neither an address nor a name
 		deny to Internal|Internal is a keyword in the wrong case or place (a host of that name: add a dot)
