@@ -47,14 +47,14 @@ guess(int fd)
 #ifdef __GNUC__
 __attribute__((noinline))
 #endif
-static void
+static bool
 complain_of_line(
     const char *path, unsigned line, const struct rules_problem *problem, acl_complain complain)
 {
 	char sentence[RULES_SENTENCE];
 
 	rules_explain(problem, sentence);
-	complain("%s:%u: %s", path, line, sentence);
+	return complain("%s:%u: %s", path, line, sentence);
 }
 
 /* Makes room for more bytes; the list may move, and leaves its place to the window. Returns NULL
@@ -113,9 +113,10 @@ read_lines(struct lines *lines, const struct acl_memory *memory, struct acl **li
 		*list = acl;
 		rule = rule_at(acl, acl->used);
 		if (!rules_read(line, length, rule, &problem)) {
-			complain_of_line(name, lines->number, &problem, complain);
 			wrong = 1;
-			continue;
+			if (complain_of_line(name, lines->number, &problem, complain))
+				continue;
+			return wrong;
 		}
 		rule->line = lines->number;
 		acl->internal |= rule->internal;

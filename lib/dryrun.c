@@ -290,6 +290,8 @@ check_text(
 	warned_path = list->label;
 	if (image == NULL || !warnings_find(records, bytes, image, warn))
 		problem = strerror(errno);
+	else if (net_stopped()) /* some warnings were not said */
+		problem = strerror(EINTR);
 	else if (options->frozen_path != NULL)
 		problem = freeze_write(options->frozen_path, image, size, text);
 	free(image);

@@ -48,6 +48,7 @@ static int syslogd = -1; /* connected to it */
 static bool by_stream;	 /* not by datagrams */
 static bool confined;	 /* by the sandbox */
 static bool torn;	 /* the last line on standard error has no end */
+static bool lost;	 /* the last line, or its end */
 static bool in_a_hurry;
 static int64_t patience = STALL; /* what is left of it */
 
@@ -322,6 +323,7 @@ write_line(int fd, const char *bytes, size_t length)
 	written = write_patiently(fd, bytes, length);
 	net_wait_freely();
 	spend(start);
+	lost = written != (ssize_t)length;
 	return written;
 }
 
@@ -334,6 +336,7 @@ send_to_syslogd(const struct text *line)
 	int tries;
 
 	for (tries = 0; tries < 2 && written == -1; tries++) {
+		lost = true;
 		if (syslogd == -1 && !reach_syslogd())
 			return;
 		length = line->length + by_stream; /* a NUL ends each line there */
@@ -424,12 +427,15 @@ tell_text(int priority, const char *name, const char *format, va_list arguments)
 	char bytes[TEXT_MOST];
 	struct text text = TEXT(bytes);
 
+	lost = !in_a_hurry && net_stopped();
+	if (lost)
+		return;
 	text_put(&text, "%s", name);
 	text_put_list(&text, format, arguments);
 	tell(priority, &(struct event){ .word = bytes });
 }
 
-void
+bool
 log_error(const char *format, ...)
 {
 	va_list arguments;
@@ -437,6 +443,7 @@ log_error(const char *format, ...)
 	va_start(arguments, format);
 	tell_text(LOG_ERR, "", format, arguments);
 	va_end(arguments);
+	return !lost;
 }
 
 void
@@ -454,8 +461,6 @@ log_failure(int status, const char *format, ...)
 {
 	va_list arguments;
 
-	if (net_stopped()) /* the sender of the signal knows */
-		return status;
 	va_start(arguments, format);
 	tell_text(LOG_ERR, "socks4-stdio: ", format, arguments);
 	va_end(arguments);

@@ -54,12 +54,13 @@ void log_close(
 /* Priority err for REASON_SYSTEM and REASON_BROKEN_LIST, else notice. */
 void log_refuse(const struct log_record *record, int code, enum reason reason);
 
-/* Free text, as text_put() makes it: an error, or information. One line; control bytes escaped. */
-void log_error(const char *format, ...) TEXT_FORMAT(1, 2);
+/* Free text, as text_put() makes it: an error, or information. One line; control bytes escaped.
+ * Without log_hurry() nothing is said after a signal: its sender knows. log_error() returns false
+ * if the line was lost. */
+bool log_error(const char *format, ...) TEXT_FORMAT(1, 2);
 void log_info(const char *format, ...) TEXT_FORMAT(1, 2);
 
-/* The same of an error that ends the program, after the program's name, but nothing if a signal
- * ends it. Returns the status. */
+/* The same of an error that ends the program, after the program's name. Returns the status. */
 int log_failure(int status, const char *format, ...) TEXT_FORMAT(2, 3);
 
 #endif

@@ -23,11 +23,12 @@ struct input {
 
 static unsigned complaints;
 
-static void
+static bool
 complain(const char *format, ...)
 {
 	assert(format[0] != '\0');
 	complaints++;
+	return true;
 }
 
 static unsigned

@@ -12,10 +12,11 @@
 
 enum { LONGEST = 16384 };
 
-static void
+static bool
 complain(const char *format, ...)
 {
 	assert(format[0] != '\0');
+	return true;
 }
 
 static struct acl *
