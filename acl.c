@@ -286,6 +286,12 @@ acl_frozen(const struct acl *acl)
 	return acl->frozen != NULL ? &acl->about : NULL;
 }
 
+bool
+acl_is_whole(struct acl *acl)
+{
+	return acl->frozen == NULL || frozen_is_whole(acl->frozen);
+}
+
 /* ---- judging ---- */
 
 /* Whether an item matches a request. MAYBE: that depends on an address not looked up yet. */

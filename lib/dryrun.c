@@ -307,6 +307,9 @@ check_list(
 {
 	const struct acl_frozen *frozen = acl_frozen(list->acl);
 
+	if (!acl_is_whole(list->acl))
+		return log_failure(2, "%s: a frozen list that was damaged: freeze the text again",
+		    candidates_path(options));
 	if (options->verbose && print_kind(list) == -1)
 		return log_failure(2, "cannot write the answer");
 	if (frozen != NULL && options->frozen_path != NULL)

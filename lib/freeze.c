@@ -250,7 +250,7 @@ fill_header(struct freezer *freezer, const struct freeze_source *source)
 	header->entries = sizeof *header + freezer->bytes;
 	header->buckets = header->entries + freezer->entry_count * sizeof *freezer->entries;
 	header->strings = header->buckets + (2 * freezer->entry_count + 2) * sizeof(uint32_t);
-	header->size = header->strings + header->label + header->path;
+	header->size = header->strings + header->label + header->path + sizeof(uint64_t);
 }
 
 static void
@@ -271,7 +271,9 @@ static unsigned char *
 assemble(const struct freezer *freezer, const struct freeze_source *source)
 {
 	const struct frozen_header *header = &freezer->header;
+	size_t end = (size_t)header->size - sizeof(uint64_t);
 	unsigned char *image = malloc((size_t)header->size);
+	uint64_t sum;
 
 	if (image == NULL)
 		return NULL;
@@ -283,6 +285,8 @@ assemble(const struct freezer *freezer, const struct freeze_source *source)
 	fill_buckets(freezer, image + header->buckets);
 	memcpy(image + header->strings, source->label, header->label);
 	memcpy(image + header->strings + header->label, source->path, header->path);
+	sum = frozen_mix(0, image, end);
+	memcpy(image + end, &sum, sizeof sum);
 	return image;
 }
 

@@ -77,7 +77,8 @@ is_sound(const struct frozen_header *header)
 	    header->strings >= header->buckets &&
 	    header->strings - header->buckets >= 2 * sizeof(uint32_t) &&
 	    header->size >= header->strings && header->label > 0 && header->path > 0 &&
-	    header->size - header->strings == (uint64_t)header->label + header->path;
+	    header->size - header->strings ==
+	    (uint64_t)header->label + header->path + sizeof(uint64_t);
 }
 
 const char *
@@ -202,6 +203,23 @@ frozen_hash(enum frozen_key key, unsigned length, const void *bytes, size_t size
 			hash = frozen_mix(hash, &small, 1);
 		}
 	return (uint32_t)((hash ^ hash >> 32) * 0x9e3779b97f4a7c15U >> 32);
+}
+
+bool
+frozen_is_whole(struct frozen *frozen)
+{
+	uint64_t at, left, sum = 0, written;
+	size_t size;
+
+	frozen->read_length = 0; /* record[] is used for other pieces */
+	for (at = 0; (left = frozen->header.size - sizeof written - at) > 0; at += size) {
+		size = left < RECORD ? (size_t)left : RECORD;
+		if (!read_at(frozen, frozen->record, size, at))
+			return false;
+		sum = frozen_mix(sum, frozen->record, size);
+	}
+	return read_at(frozen, &written, sizeof written, at) && written == sum &&
+	    !frozen_is_broken(frozen);
 }
 
 /* ---- searching ---- */

@@ -36,8 +36,8 @@ enum { FROZEN_VERSION = 1, FROZEN_ORDER = 0x01020304 };
 
 #define FROZEN_MAGIC "socks4-stdio frozen list"
 
-/* The file: this, the records, the entries, the buckets, label and path (each with its NUL).
- * Offsets from the start of the file. */
+/* The file: this, the records, the entries, the buckets, label and path (each with its NUL), and
+ * frozen_mix(0) of all that as a uint64_t. Offsets from the start of the file. */
 struct frozen_header {
 	char magic[24];
 	uint32_t version, order, word; /* word: bytes of a size_t */
@@ -95,6 +95,9 @@ const struct rule *frozen_rule(struct frozen *frozen, uint64_t at);
 
 /* True once something in the file was wrong, or if it has been changed since it was opened. */
 bool frozen_is_broken(struct frozen *frozen);
+
+/* Reads the whole file. True if every byte is as it was written. */
+bool frozen_is_whole(struct frozen *frozen);
 
 /* The kind of key that an item is, or -1: it matches what no key can find. */
 int frozen_key_of(const struct item *item);

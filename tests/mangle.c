@@ -15,6 +15,7 @@
 #include "lib/socks4.h"
 
 static unsigned complaints;
+static bool whole;
 static char path[64];
 static int fd;
 
@@ -63,6 +64,7 @@ try(const unsigned char *bytes, size_t size)
 	ask(list, SOCKS4_CONNECT, NULL, outside);
 	ask(list, SOCKS4_CONNECT, "x.bad.example", denied);
 	ask(list, SOCKS4_BIND, "www.example.org", NULL);
+	whole = acl_is_whole(list);
 	acl_free(list);
 	return true;
 }
@@ -80,7 +82,7 @@ main(int argc, char **argv)
 	if (size <= 0 || (fd = mkstemp(name)) == -1 || unlink(name) == -1)
 		return 2;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	if (!try(bytes, (size_t)size))
+	if (!try(bytes, (size_t)size) || !whole)
 		return 1;
 	for (i = 0; i < size; i++) {
 		for (change = 0; change < 10; change++) {
@@ -88,11 +90,17 @@ main(int argc, char **argv)
 			changed[i] = change == 0 ? 0
 			    : change == 1	 ? 255
 						 : (unsigned char)(bytes[i] ^ 1 << (change - 2));
+			whole = false;
 			lists += try(changed, (size_t)size);
 			files++;
+			if (whole && changed[i] != bytes[i])
+				return 4;
 		}
+		whole = false;
 		lists += try(bytes, (size_t)i);
 		files++;
+		if (whole && i > 0) /* an empty file is a right list */
+			return 4;
 	}
 	printf("%lu files, of which %lu were lists\n", files, lists);
 	return 0;

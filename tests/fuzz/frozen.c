@@ -95,6 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ask(list, SOCKS4_CONNECT, NULL, destination);
 		ask(list, SOCKS4_CONNECT, "www.example.org", destination);
 		ask(list, SOCKS4_BIND, "www.example.org", NULL);
+		(void)acl_is_whole(list);
 		acl_free(list);
 	}
 	free(image);
