@@ -161,6 +161,7 @@ sigpipe_is_default='^SigIgn:.*[02468ace][0-9a-f]{3}$'
 # ---- serve ----
 
 @test "serve: one program a connection, on TCP, IPv6 and a Unix socket" {
+	run -2 timeout 10 "$TOOLS/serve" 65537 cat
 	start four "$TOOLS/serve" 0 cat
 	start six "$TOOLS/serve" -a ::1 0 cat
 	start local "$TOOLS/serve" -u "$SCRATCH/socket" 0 cat

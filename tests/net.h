@@ -159,7 +159,8 @@ net_numeric(const char *host, const char *port)
 	struct net_address address = { .length = 0 };
 	struct addrinfo *found;
 
-	if (getaddrinfo(host, port, &hints, &found) != 0)
+	/* getaddrinfo(3) would take 65537 for 1. */
+	if (strtoul(port, NULL, 10) > 65535 || getaddrinfo(host, port, &hints, &found) != 0)
 		return address;
 	memcpy(&address.of, found->ai_addr, found->ai_addrlen);
 	address.length = found->ai_addrlen;
