@@ -23,36 +23,59 @@ address_set(struct address *address, int family, const void *octets)
 	memcpy(address->octets, octets, family == AF_INET ? 4 : 16);
 }
 
-/* Parses an address without a scope. */
-static int
-parse_bare(const char *text, size_t length, int family, struct address *address)
+/* Parses an IPv4 address as inet_pton(3) does, but where it stands, without a copy that ends in a
+ * NUL: long lists are full of them. Returns its end, or NULL. */
+static const char *
+parse_four(const char *text, struct address *address)
 {
+	unsigned char octets[4];
+	const char *start;
+	unsigned i, value;
+
+	for (i = 0; i < sizeof octets; i++) {
+		value = 0;
+		for (start = text; *text >= '0' && *text <= '9' && text < start + 3; text++)
+			value = value * 10 + (unsigned)(*text - '0');
+		if (text == start || value > 255 || (*start == '0' && text > start + 1))
+			return NULL;
+		octets[i] = (unsigned char)value;
+		if (i < 3 && *text++ != '.')
+			return NULL;
+	}
+	address_set(address, AF_INET, octets);
+	return text;
+}
+
+/* Parses an IPv6 address without a scope. Returns its end, or NULL. */
+static const char *
+parse_six(const char *text, struct address *address)
+{
+	size_t length = strcspn(text, "%/");
 	unsigned char octets[16];
 	char bare[INET6_ADDRSTRLEN];
 
 	if (length >= sizeof bare)
-		return -1;
+		return NULL;
 	memcpy(bare, text, length);
 	bare[length] = '\0';
-	if (inet_pton(family, bare, octets) != 1)
-		return -1;
-	address_set(address, family, octets);
-	return 0;
+	if (inet_pton(AF_INET6, bare, octets) != 1)
+		return NULL;
+	address_set(address, AF_INET6, octets);
+	return text + length;
 }
 
 int
 address_parse(const char *text, struct address *address)
 {
-	const char *percent = strchr(text, '%');
-	size_t length = percent != NULL ? (size_t)(percent - text) : strlen(text);
-	int family = memchr(text, ':', length) != NULL ? AF_INET6 : AF_INET;
+	const char *end = parse_four(text, address);
 
-	if (parse_bare(text, length, family, address) == -1)
-		return -1;
-	if (percent == NULL)
-		return 0;
-	address->scope = if_nametoindex(percent + 1);
-	return address->scope != 0 && address->family == AF_INET6 ? 0 : -1;
+	if (end == NULL)
+		end = parse_six(text, address);
+	if (end != NULL && *end == '%' && address->family == AF_INET6) {
+		address->scope = if_nametoindex(end + 1);
+		return address->scope != 0 ? 0 : -1;
+	}
+	return end != NULL && *end == '\0' ? 0 : -1;
 }
 
 int
@@ -84,18 +107,19 @@ host_bits_clear(const struct address *address, unsigned length)
 const char *
 address_parse_prefix(const char *text, struct prefix *prefix)
 {
-	const char *slash = strchr(text, '/');
-	size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
-	bool six = memchr(text, ':', length) != NULL;
+	const char *end = parse_four(text, &prefix->address);
+	bool six = end == NULL;
 	unsigned bits = six ? 128 : 32;
 
-	if (parse_bare(text, length, six ? AF_INET6 : AF_INET, &prefix->address) == -1)
+	if (six)
+		end = parse_six(text, &prefix->address);
+	if (end == NULL || (*end != '/' && *end != '\0'))
 		return strchr(text, '%') == NULL
 		    ? "is not an address"
 		    : "has a zone: leave it out, a prefix covers every interface";
 	prefix->length = bits;
-	if (slash != NULL &&
-	    (address_parse_port(slash + 1, 0, &prefix->length) == -1 || prefix->length > bits))
+	if (*end == '/' &&
+	    (address_parse_port(end + 1, 0, &prefix->length) == -1 || prefix->length > bits))
 		return "has no valid prefix length";
 	if (six && prefix->address.family == AF_INET) {
 		if (prefix->length >= 96) {

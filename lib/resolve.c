@@ -192,7 +192,8 @@ resolve_drop_environment(void)
 
 	for (from = environ; from != NULL && *from != NULL; from++) {
 		for (i = 0; i < sizeof steering / sizeof *steering; i++)
-			if (strncmp(*from, steering[i], strlen(steering[i])) == 0)
+			if (**from == *steering[i] &&
+			    strncmp(*from, steering[i], strlen(steering[i])) == 0)
 				break;
 		if (i == sizeof steering / sizeof *steering)
 			*to++ = *from;

@@ -12,12 +12,11 @@
 
 enum { ELEMENT = SOCKS4_FIELD }; /* longest name and USERID */
 
-/* A line while it is parsed. A NUL in place ends the current word or element. */
+/* A line while it is parsed. */
 struct parser {
 	struct rule *rule;
 	struct item *item; /* the next one */
 	char *line, *rest;
-	char *cut; /* the blank replaced by that NUL */
 	struct rules_problem *problem;
 	bool seen[RULE_CRITERIA + 1];
 };
@@ -28,27 +27,44 @@ static const char *const criteria[] = { [RULE_FROM] = "from",
 	[RULE_PORT] = "port",
 	[RULE_CRITERIA] = "ident" };
 
-/* Returns the next word, which ends in a NUL until the next call, or NULL. Words are single-spaced
- * by now. */
+enum { COMMANDS = SOCKS4_BIND + 1, SPECIALS = ITEM_INTERNAL + 1 };
+
+static const char *const commands[] = { "", [SOCKS4_CONNECT] = "connect", [SOCKS4_BIND] = "bind" };
+
+static const char *const specials[] = {
+	[ITEM_ANY] = "any", [ITEM_LOCAL] = "local", [ITEM_INTERNAL] = "internal"
+};
+
+/* Words are single-spaced by now: each ends in a blank or a NUL. Returns the next one, or NULL. */
 static char *
 next_word(struct parser *parser)
 {
 	char *word = parser->rest, *end;
 
-	if (parser->cut != NULL)
-		*parser->cut = ' ';
-	parser->cut = NULL;
-	if (*word == '\0')
-		return NULL;
 	for (end = word; *end != ' ' && *end != '\0'; end++)
 		;
-	parser->rest = end;
-	if (*end == ' ') {
-		parser->cut = end;
-		parser->rest = end + 1;
-		*end = '\0';
+	parser->rest = end + (*end == ' ');
+	return end > word ? word : NULL;
+}
+
+/* Returns the place of a word in a table of so many, or -1. */
+static int
+find(const char *word, const char *const *table, int count)
+{
+	const char *at, *expected;
+
+	if (*word < 'a') /* an address, a domain, a port ... */
+		return -1;
+	while (--count >= 0) {
+		expected = table[count];
+		if (*expected != *word)
+			continue;
+		for (at = word; *at == *expected && *at != '\0'; at++)
+			expected++;
+		if (*expected == '\0' && (*at == '\0' || *at == ' '))
+			break;
 	}
-	return word;
+	return count;
 }
 
 /* ---- elements: these return NULL, or the end of a sentence that the subject begins ---- */
@@ -136,26 +152,42 @@ prefix_item(struct parser *parser, const char *element)
 	return NULL;
 }
 
-/* Internationalized names are written in their xn-- form. */
-static bool
-is_name_octet(char octet)
+/* Returns the end of a label. Internationalized names are written in their xn-- form. */
+static const char *
+label_end(const char *label)
 {
-	return (octet >= 'a' && octet <= 'z') || (octet >= 'A' && octet <= 'Z') ||
-	    is_digit(octet) || octet == '-' || octet == '_';
+	while ((*label >= 'a' && *label <= 'z') || is_digit(*label) ||
+	    (*label >= 'A' && *label <= 'Z') || *label == '-' || *label == '_')
+		label++;
+	return label;
+}
+
+/* Returns where a name, or what begins like one, ends, at its last dot if nothing follows that.
+ * Sets *label to the last label. */
+static const char *
+name_end(const char *name, const char **label)
+{
+	const char *end;
+
+	for (*label = name;; *label = end + 1) {
+		end = label_end(*label);
+		if (end == *label || *end != '.' || end[1] == '\0')
+			return end;
+	}
 }
 
 static const char *
 wrong_source(struct parser *parser, const char *element, const char *message)
 {
-	static const char *const words[] = { "any", "local", "internal" };
+	const char *end = label_end(element);
 	size_t i;
 
-	for (i = 0; i < sizeof words / sizeof *words; i++)
-		if (strcasecmp(element, words[i]) == 0)
-			return suggest(parser, "is in the wrong case", words[i]);
-	for (i = 0; is_name_octet(element[i]) || element[i] == '.'; i++)
-		;
-	if (element[i] == '\0' && element[strspn(element, "0123456789.")] != '\0')
+	for (i = 0; i < SPECIALS; i++)
+		if (strcasecmp(element, specials[i]) == 0)
+			return suggest(parser, "is in the wrong case", specials[i]);
+	while (*end == '.')
+		end = label_end(end + 1);
+	if (*end == '\0' && element[strspn(element, "0123456789.")] != '\0')
 		return "is not an address: sources are addresses, never names";
 	return message;
 }
@@ -163,20 +195,16 @@ wrong_source(struct parser *parser, const char *element, const char *message)
 static const char *
 source_item(struct parser *parser, char *element, size_t length)
 {
+	int special = find(element, specials, SPECIALS);
 	const char *message;
 
 	(void)length;
-	if (strcmp(element, "any") == 0)
-		parser->item->kind = ITEM_ANY;
-	else if (strcmp(element, "local") == 0)
-		parser->item->kind = ITEM_LOCAL;
-	else if (strcmp(element, "internal") == 0)
-		parser->item->kind = ITEM_INTERNAL;
-	else {
-		message = prefix_item(parser, element);
-		return message != NULL ? wrong_source(parser, element, message) : NULL;
+	if (special != -1) {
+		parser->item->kind = (uint8_t)special;
+		return NULL;
 	}
-	return NULL;
+	message = prefix_item(parser, element);
+	return message != NULL ? wrong_source(parser, element, message) : NULL;
 }
 
 static void
@@ -197,21 +225,17 @@ user_item(struct parser *parser, char *element, size_t length)
 /* True if the last label is a number as inet_aton(3) reads it (300, 0x7f). No domain ends in one:
  * it must be an address with a mistake. */
 static bool
-ends_in_number(const char *name, size_t length)
+is_number(const char *label)
 {
-	size_t start, digits;
+	const char *end;
 
-	if (length > 0 && name[length - 1] == '.')
-		length--;
-	for (start = length; start > 0 && name[start - 1] != '.'; start--)
-		;
-	if (start == length || !is_digit(name[start]))
+	if (!is_digit(*label))
 		return false;
-	if (length - start >= 2 && strncasecmp(name + start, "0x", 2) == 0)
-		digits = strspn(name + start + 2, "0123456789abcdefABCDEF") + 2;
+	if (strncasecmp(label, "0x", 2) == 0)
+		end = label + 2 + strspn(label + 2, "0123456789abcdefABCDEF");
 	else
-		digits = strspn(name + start, "0123456789");
-	return digits >= length - start;
+		end = label + strspn(label, "0123456789");
+	return *end == '\0' || (*end == '.' && end[1] == '\0');
 }
 
 /* `deny to Internal` and `deny to port` are mistakes: nobody means a host of that name, and as a
@@ -227,32 +251,6 @@ is_keyword(const char *word)
 		if (strcasecmp(word, keywords[i]) == 0)
 			return true;
 	return false;
-}
-
-static const char *
-name_item(struct parser *parser, char *element, size_t length)
-{
-	enum item_kind kind = *element == '.' ? ITEM_DOMAIN : ITEM_NAME;
-	const char *name = element + (kind == ITEM_DOMAIN);
-	size_t i, label = 0;
-
-	length -= kind == ITEM_DOMAIN;
-	if (memchr(name, '.', length) == NULL && is_keyword(element))
-		return "is a keyword in the wrong case or place (a host of that name: add a dot)";
-	if (length > 0 && name[length - 1] == '.')
-		length--;
-	for (i = 0; i < length; i++) {
-		if (name[i] != '.' && !is_name_octet(name[i]))
-			return strncmp(element, "*.", 2) == 0 &&
-				name_item(parser, element + 1, strlen(element + 1)) == NULL
-			    ? suggest(parser, "is not how a domain is written", element + 1)
-			    : "is neither an address nor a name";
-		if (name[i] == '.' && label == 0)
-			break;
-		label = name[i] == '.' ? 0 : label + 1;
-	}
-	put_name(parser, kind, name, length);
-	return label == 0 ? "has an empty label" : NULL;
 }
 
 static const char *destination_item(struct parser *parser, char *element, size_t length);
@@ -276,30 +274,45 @@ wrong_port(struct parser *parser, char *element, char *colon, const char *messag
 	return suggest(parser, "has a port in it", colon + 1);
 }
 
+/* What has a slash or a colon must be an address or a prefix. */
+static const char *
+numeric_item(struct parser *parser, char *element)
+{
+	const char *message = prefix_item(parser, element);
+	char *colon = strchr(element, ':');
+
+	return message != NULL && colon != NULL && colon != element && parser->problem->pieces == 0
+	    ? wrong_port(parser, element, colon, message)
+	    : message;
+}
+
 static const char *
 destination_item(struct parser *parser, char *element, size_t length)
 {
-	const char *message;
-	char *colon, *sign;
+	int special = find(element, specials, SPECIALS);
+	enum item_kind kind = *element == '.' ? ITEM_DOMAIN : ITEM_NAME;
+	const char *name = element + (kind == ITEM_DOMAIN), *label, *end = name_end(name, &label);
 
-	for (sign = element; *sign != '\0' && *sign != '/' && *sign != ':'; sign++)
-		;
-	if (strcmp(element, "any") == 0)
-		parser->item->kind = ITEM_ANY;
-	else if (strcmp(element, "internal") == 0)
-		parser->item->kind = ITEM_INTERNAL;
-	else if (*sign != '\0') {
-		message = prefix_item(parser, element);
-		colon = strchr(element, ':');
-		return message != NULL && colon != NULL && colon != element &&
-			parser->problem->pieces == 0
-		    ? wrong_port(parser, element, colon, message)
-		    : message;
-	} else if (!ends_in_number(element, length))
-		return name_item(parser, element, length);
-	else if (prefix_item(parser, element) != NULL)
-		return "ends in a number, as no name does, and is not an address";
-	return NULL;
+	(void)length;
+	if (special == ITEM_ANY || special == ITEM_INTERNAL) {
+		parser->item->kind = (uint8_t)special;
+		return NULL;
+	}
+	if (*end != '\0' && strpbrk(end, "/:") != NULL)
+		return numeric_item(parser, element);
+	if (is_number(label))
+		return prefix_item(parser, element) == NULL
+		    ? NULL
+		    : "ends in a number, as no name does, and is not an address";
+	if (*end != '.' && *end != '\0')
+		return strncmp(element, "*.", 2) == 0 &&
+			destination_item(parser, element + 1, length - 1) == NULL
+		    ? suggest(parser, "is not how a domain is written", element + 1)
+		    : "is neither an address nor a name";
+	if (label == name && *end == '\0' && is_keyword(element))
+		return "is a keyword in the wrong case or place (a host of that name: add a dot)";
+	put_name(parser, kind, name, (size_t)(end - name));
+	return end == label ? "has an empty label" : NULL;
 }
 
 static const char *
@@ -312,12 +325,12 @@ port_item(struct parser *parser, char *element, size_t length)
 
 	(void)length;
 	parser->item->kind = ITEM_PORTS;
-	if (strcmp(element, "any") == 0)
-		return "is no port: leave port out, and the rule matches every port";
 	for (i = 0; is_digit(element[i]) || element[i] == '-'; i++)
 		if (element[i] == '-' && dash == NULL)
 			dash = &element[i];
 	if (element[i] != '\0') {
+		if (strcmp(element, "any") == 0)
+			return "is no port: leave port out, and the rule matches every port";
 		/* musl would find `22/tcp` in /etc/services. */
 		service = i > 0 && element[i] == '/' ? NULL : getservbyname(element, "tcp");
 		if (service == NULL)
@@ -330,10 +343,12 @@ port_item(struct parser *parser, char *element, size_t length)
 		*dash = '\0';
 	if (address_parse_port(element, 1, &low) == -1)
 		low = 0;
-	if (address_parse_port(dash != NULL ? dash + 1 : element, 1, &high) == -1)
-		high = 0;
-	if (dash != NULL)
+	high = low;
+	if (dash != NULL) {
 		*dash = '-';
+		if (address_parse_port(dash + 1, 1, &high) == -1)
+			high = 0;
+	}
 	parser->item->is.ports.low = (uint16_t)low;
 	parser->item->is.ports.high = (uint16_t)high;
 	if (low == 0 || high == 0)
@@ -347,12 +362,7 @@ port_item(struct parser *parser, char *element, size_t length)
 static int
 criterion_of(const char *word)
 {
-	int i;
-
-	for (i = RULE_CRITERIA; i >= 0; i--)
-		if (*word == *criteria[i] && strcmp(word, criteria[i]) == 0)
-			break;
-	return i;
+	return find(word, criteria, RULE_CRITERIA + 1);
 }
 
 /* Shows how to write a list that has a blank after a comma, unless it is long. */
@@ -360,16 +370,18 @@ static const char *
 torn(struct parser *parser, const char *list)
 {
 	enum { LONGEST = RULES_SENTENCE / 2 };
-	size_t *pieces = &parser->problem->pieces;
+	size_t *pieces = &parser->problem->pieces, length = strcspn(list, " ");
 	const char *next = next_word(parser);
 
 	if (next == NULL || criterion_of(next) != -1)
 		return "has an empty element";
-	put_piece(parser, list, strcspn(list, " "));
-	while (next != NULL && *next != ',' && criterion_of(next) == -1 && *pieces < RULES_PIECES &&
-	    next + strlen(next) < list + LONGEST) {
-		suggest(parser, NULL, next);
-		if (next[strlen(next) - 1] != ',')
+	put_piece(parser, list, length);
+	while (next != NULL && *next != ',' && criterion_of(next) == -1 && *pieces < RULES_PIECES) {
+		length = strcspn(next, " ");
+		if (next + length >= list + LONGEST)
+			break;
+		put_piece(parser, next, length);
+		if (next[length - 1] != ',')
 			return "has a blank after a comma";
 		next = next_word(parser);
 	}
@@ -377,8 +389,15 @@ torn(struct parser *parser, const char *list)
 	return "has a blank after a comma";
 }
 
+/* Most octets need not be asked about: they are greater than a comma. */
+static bool
+ends_element(char octet)
+{
+	return octet == ',' || octet == ' ' || octet == '\0';
+}
+
 static const char *
-read_list(struct parser *parser, enum rule_criterion criterion, char *list)
+read_list(struct parser *parser, enum rule_criterion criterion)
 {
 	static const char *(*const readers[])(struct parser *, char *, size_t) = {
 		[RULE_FROM] = source_item,
@@ -386,52 +405,49 @@ read_list(struct parser *parser, enum rule_criterion criterion, char *list)
 		[RULE_TO] = destination_item,
 		[RULE_PORT] = port_item,
 	};
-	char *element = list, *end;
+	char *list = parser->rest, *element = list, *end, after;
 	const char *message;
-	bool last;
 
 	for (;; element = end + 1) {
-		for (end = element; *end != ',' && *end != '\0'; end++)
+		for (end = element; *end > ',' || !ends_element(*end); end++)
 			;
-		last = *end == '\0';
+		after = *end;
+		parser->rest = end + (after != '\0');
 		parser->problem->subject = list;
 		if (end == element)
-			return last && element != list ? torn(parser, list)
-						       : "has an empty element";
-		if (!last)
-			*end = '\0';
+			return after != ',' && element != list ? torn(parser, list)
+							       : "has an empty element";
+		*end = '\0';
 		parser->problem->subject = element;
 		if (end - element > ELEMENT)
 			return "is longer than 255 bytes";
-		memset(parser->item, 0, sizeof *parser->item);
-		parser->item->criterion = (uint8_t)criterion;
+		*parser->item = (struct item){ .criterion = (uint8_t)criterion };
 		message = readers[criterion](parser, element, (size_t)(end - element));
 		if (message != NULL)
 			return message;
 		if (parser->item->kind == ITEM_INTERNAL)
 			parser->rule->internal |= (uint8_t)(1 << criterion);
 		parser->item += parser->item->kind == ITEM_PREFIX6 ? 3 : 1;
-		if (last)
+		*end = after;
+		if (after != ',')
 			return NULL;
-		*end = ',';
 	}
 }
 
 static const char *
-read_ident(struct parser *parser, const char *mode)
+read_ident(struct parser *parser)
 {
 	static const char *const modes[] = { "", "off", "ask", "require" };
-	int i;
+	int mode;
 
 	if (!parser->rule->permit)
 		return "belongs in permit rules only";
-	parser->problem->subject = mode;
-	for (i = RULE_IDENT_OFF; i <= RULE_IDENT_REQUIRE; i++)
-		if (strcmp(mode, modes[i]) == 0) {
-			parser->rule->ident = (uint8_t)i;
-			return NULL;
-		}
-	return "is not an ident mode (off, ask or require)";
+	parser->problem->subject = next_word(parser);
+	mode = find(parser->problem->subject, modes, RULE_IDENT_REQUIRE + 1);
+	if (mode == -1)
+		return "is not an ident mode (off, ask or require)";
+	parser->rule->ident = (uint8_t)mode;
+	return NULL;
 }
 
 /* Words of other lists, and ours in capitals, with the word to use. Each table ends in NULL. */
@@ -446,9 +462,9 @@ static const char *const words[][2] = { { "from", "from" }, { "src", "from" }, {
 	{ NULL, NULL } };
 
 static const char *
-translate(
-    struct parser *parser, const char *word, const char *const (*table)[2], const char *message)
+translate(struct parser *parser, char *word, const char *const (*table)[2], const char *message)
 {
+	word[strcspn(word, " ")] = '\0';
 	for (; (*table)[0] != NULL; table++)
 		if (strcasecmp(word, (*table)[0]) == 0)
 			return suggest(parser, message, (*table)[1]);
@@ -460,12 +476,12 @@ wrong_word(struct parser *parser, char *word)
 {
 	struct prefix prefix;
 
-	if (strcmp(word, "connect") == 0 || strcmp(word, "bind") == 0)
+	word[strcspn(word, " ")] = '\0';
+	if (find(word, commands, COMMANDS) != -1)
 		return "is in the wrong place: it follows permit or deny";
 	if (word[0] == ',')
 		return "has a blank before a comma: lists are written without blanks";
-	if (address_parse_prefix(word, &prefix) != NULL && strcmp(word, "any") != 0 &&
-	    strcmp(word, "local") != 0 && strcmp(word, "internal") != 0)
+	if (address_parse_prefix(word, &prefix) != NULL && find(word, specials, SPECIALS) == -1)
 		return translate(parser, word, words, "is not a known word");
 	suggest(parser, NULL, "from ");
 	suggest(parser, NULL, word);
@@ -478,7 +494,6 @@ static const char *
 read_criterion(struct parser *parser, char *word)
 {
 	int criterion = criterion_of(word);
-	char *value;
 
 	parser->problem->subject = word;
 	if (criterion == -1)
@@ -486,24 +501,24 @@ read_criterion(struct parser *parser, char *word)
 	if (parser->seen[criterion])
 		return "is given twice";
 	parser->seen[criterion] = true;
-	value = next_word(parser);
 	/* A user may be called `port`; no other value is a criterion's word. */
-	if (value == NULL || (criterion != RULE_USER && criterion_of(value) != -1))
+	if (*parser->rest == '\0' || (criterion != RULE_USER && criterion_of(parser->rest) != -1))
 		return "has no value";
 	if (criterion == RULE_CRITERIA)
-		return read_ident(parser, value);
-	return read_list(parser, (enum rule_criterion)criterion, value);
+		return read_ident(parser);
+	return read_list(parser, (enum rule_criterion)criterion);
 }
 
 static const char *
 read_action(struct parser *parser, char *action)
 {
-	struct rule *rule = parser->rule;
+	static const char *const verdicts[] = { "deny", "permit" };
+	int permit = find(action, verdicts, 2);
 
 	parser->problem->subject = action;
-	rule->permit = strcmp(action, "permit") == 0;
-	if (!rule->permit && strcmp(action, "deny") != 0)
+	if (permit == -1)
 		return translate(parser, action, actions, "is neither permit nor deny");
+	parser->rule->permit = (uint8_t)permit;
 	return NULL;
 }
 
@@ -512,13 +527,11 @@ static char *
 read_command(struct parser *parser)
 {
 	char *word = next_word(parser);
+	int command = word != NULL ? find(word, commands, COMMANDS) : -1;
 
-	if (word != NULL && strcmp(word, "connect") == 0)
-		parser->rule->command = SOCKS4_CONNECT;
-	else if (word != NULL && strcmp(word, "bind") == 0)
-		parser->rule->command = SOCKS4_BIND;
-	else
+	if (command == -1)
 		return word;
+	parser->rule->command = (uint8_t)command;
 	return next_word(parser);
 }
 
@@ -548,8 +561,8 @@ tidy(char *line, size_t *length)
 	char *from = line, *to, *end = line + *length;
 
 	/* Most lines are tidy already. */
-	while (from < end &&
-	    ((unsigned char)*from > '#' || (*from == ' ' && from > line && from[-1] != ' ')))
+	*end = '\0';
+	while ((unsigned char)*from > '#' || (*from == ' ' && from > line && from[-1] != ' '))
 		from++;
 	for (to = from; from < end && *from != '#'; from++) {
 		if (*from == '\0' || *from == '\r')
