@@ -169,7 +169,7 @@ client_failure(const struct standard_file *file, int error)
 static enum reason
 read_request(struct session *s)
 {
-	int64_t deadline = net_deadline(s->options->limits.request);
+	int64_t deadline = net_later(s->start, s->options->limits.request);
 	enum reason reason;
 	ssize_t count;
 
@@ -533,6 +533,7 @@ relay(struct session *s)
 		.early = s->length - s->used,
 		.idle = s->options->limits.idle,
 		.start = s->start,
+		.now = s->now,
 		.record = &s->record,
 	};
 	bool untold;

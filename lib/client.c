@@ -350,6 +350,7 @@ relay(struct client *c)
 		.size = sizeof room,
 		.idle = c->options->limits.idle,
 		.start = c->start,
+		.now = c->start + c->record.ms_request,
 		.record = &c->record,
 	};
 	enum reason end;

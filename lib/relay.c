@@ -479,7 +479,7 @@ carry(const struct relay_job *job, struct log_totals *totals, bool *untold)
 		.fd = job->remote, .open = true, .socket = true, .tcp = job->remote_tcp
 	};
 	unsigned char first[RELAY_ROOM];
-	struct relay relay = { .now = net_now() };
+	struct relay relay = { .now = job->now, .progress = job->now };
 	bool local_open, remote_open;
 	enum reason end;
 
@@ -488,13 +488,13 @@ carry(const struct relay_job *job, struct log_totals *totals, bool *untold)
 	open_side(&relay.remote, &far, &far);
 	open_flow(&relay.up, &relay.local, &relay.remote, job->room, job->size);
 	open_flow(&relay.down, &relay.remote, &relay.local, first, sizeof first);
-	relay.progress = relay.now;
 	relay.up.end = job->early;
 	if (job->early > 0)
 		give(&relay, &relay.up);
 	end = run(&relay, job->idle);
 	totals->up = relay.up.count;
 	totals->down = relay.down.count;
+	totals->ms = relay.now - job->start;
 	local_open = !finished(&relay.up, &relay.down);
 	remote_open = !finished(&relay.down, &relay.up);
 	*untold = (local_open && !relay.local.reset && !relay.local.tcp) ||
@@ -516,7 +516,6 @@ relay_run(const struct relay_job *job, bool *untold)
 	job->record->no_sandbox = !sandbox_enter(job->standard);
 	log_open(job->record);
 	end = carry(job, &totals, untold);
-	totals.ms = net_now() - job->start;
 	log_close(job->record, &totals, end);
 	return end;
 }

@@ -21,7 +21,7 @@ struct relay_job {
 	unsigned char *room; /* the buffer of the way up, size bytes (at least one), */
 	size_t size, early;  /* of which the first `early` came with the request */
 	unsigned idle;	     /* seconds without progress either way; 0: no limit */
-	int64_t start;	     /* of the session, by net_now() */
+	int64_t start, now;  /* by net_now(): when the session began, and a moment ago */
 	struct log_record *record;
 };
 
