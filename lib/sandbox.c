@@ -9,10 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/sandbox.h"
@@ -71,16 +71,15 @@ enum { ALLOW = 253, REFUSE, KILL };
 
 /* The lower half of an argument's 64 bits; of an int, the kernel uses no more. */
 #define ARGUMENT(n) LOAD(AT_ARGUMENTS + 8 * (n))
-#define UPPER_ARGUMENT(n) LOAD(AT_ARGUMENTS + 8 * (n) + 4)
 
 /* Each gives a verdict, or leaves the call's number to what follows. */
 #define ALLOW_CALL(name) EQUAL(SYS_##name, ALLOW, 0)
 #define REFUSE_CALL(name) EQUAL(SYS_##name, REFUSE, 0)
-/* sendto(2) without an address only: one could reach other Unix sockets and, with MSG_FASTOPEN, other
- * hosts. socket(2) and connect(2) fail, as libc may try them and can do without. */
+/* sendto(2) without an address only, which is one of no bytes: it could reach other Unix sockets and,
+ * with MSG_FASTOPEN, other hosts. socket(2) and connect(2) fail, as libc may try them and can do without. */
 #define SOCKET_CALLS \
 	ALLOW_CALL(recvfrom), ALLOW_CALL(shutdown), \
-	EQUAL(SYS_sendto, 0, 4), ARGUMENT(4), EQUAL(0, 0, KILL), UPPER_ARGUMENT(4), EQUAL(0, ALLOW, KILL), \
+	EQUAL(SYS_sendto, 0, 2), ARGUMENT(5), EQUAL(0, ALLOW, KILL), \
 	EQUAL(SYS_setsockopt, 0, 4), ARGUMENT(1), EQUAL(SOL_SOCKET, 0, KILL), \
 	ARGUMENT(2), EQUAL(SO_LINGER, ALLOW, KILL), \
 	REFUSE_CALL(socket), REFUSE_CALL(connect)
@@ -113,30 +112,38 @@ enum { ALLOW = 253, REFUSE, KILL };
 #define OTHER ALLOW_CALL(ppoll), SOCKET_CALLS
 #endif
 
+/* What pipes, terminals and files on fd 0 and 1 need besides: SIGTSTP and its like become a SIGSTOP
+ * after their flags were restored (standard.h). */
+#define FILE_CALLS(self) \
+	ALLOW_CALL(read), \
+	EQUAL(SYS_fcntl, 0, 3), ARGUMENT(1), FROM(F_GETFL, 0, KILL), ABOVE(F_SETFL, KILL, ALLOW), \
+	EQUAL(SYS_kill, 0, 4), ARGUMENT(0), EQUAL((uint32_t)(self), 0, KILL), \
+	ARGUMENT(1), EQUAL(SIGSTOP, ALLOW, KILL)
+
 /* Turns a verdict into the number of instructions to skip. most: that to KILL, the last one. */
 static void
-aim(uint8_t *skip, int most)
+aim(uint8_t *skip, size_t most)
 {
 	if (*skip >= ALLOW)
-		*skip = (uint8_t)(most - (KILL - *skip));
+		*skip = (uint8_t)(most - (size_t)(KILL - *skip));
 }
 
 /* Allows what the relay and the closing log line may need, from glibc or musl. On entry the kernel
  * runs the filter for every number, to know the calls that it always allows, and gives up at a load
- * of an argument. That takes longer than a session's calls do: so an argument is loaded first. self:
- * the only pid that may be sent SIGSTOP. Entered by prctl(2), since systemd's @system-service lacks
- * seccomp(2). */
+ * of an argument. That takes longer than a session's calls do: so an argument is loaded first. It
+ * takes longer still to compile the filter: so FILE_CALLS are left out where they are not needed.
+ * Entered by prctl(2), since systemd's @system-service lacks seccomp(2). */
 static bool
-confine(pid_t self)
+confine(bool sockets)
 {
 	struct instruction filter[] = {
-		ARGUMENT(0), LOAD(AT_ARCH), EQUAL(AUDIT_ARCH, 0, KILL), LOAD(AT_NUMBER),
+		ARGUMENT(0), LOAD(AT_ARCH), EQUAL(AUDIT_ARCH, 0, KILL), LOAD(AT_NUMBER), /* HEAD */
+		FILE_CALLS(getpid()),
 		/* moving bytes */
-		OTHER, ALLOW_CALL(read), ALLOW_CALL(write),
+		OTHER, ALLOW_CALL(write),
 		/* descriptors; SIOCOUTQ only: a terminal could be made to read commands (TIOCSTI) */
 		ALLOW_CALL(close),
 		EQUAL(SYS_ioctl, 0, 2), ARGUMENT(1), EQUAL(TIOCOUTQ, ALLOW, KILL),
-		EQUAL(SYS_fcntl, 0, 3), ARGUMENT(1), FROM(F_GETFL, 0, KILL), ABOVE(F_SETFL, KILL, ALLOW),
 		/* memory */
 		EQUAL(SYS_mmap, 0, 2), ARGUMENT(2), ANY_BIT(PROT_EXEC, KILL, ALLOW),
 		ALLOW_CALL(munmap), ALLOW_CALL(madvise),
@@ -145,20 +152,21 @@ confine(pid_t self)
 		ALLOW_CALL(restart_syscall), ALLOW_CALL(exit_group),
 		/* the signal that ends a session, and its repetition (musl's alarm() is setitimer) */
 		ALLOW_CALL(rt_sigreturn), ALLOW_CALL(setitimer),
-		/* the signals that stop it: each becomes a SIGSTOP */
-		EQUAL(SYS_kill, 0, 4), ARGUMENT(0), EQUAL((uint32_t)self, 0, KILL),
-		ARGUMENT(1), EQUAL(SIGSTOP, ALLOW, KILL),
 		FROM(NO_CALL, ALLOW, KILL),
 		VERDICT(0x7fff0000U), VERDICT(0x00050000U | EPERM), /* ALLOW, REFUSE */
 		VERDICT(0x80000000U), /* KILL; Linux before 4.14: the thread, our only one */
 	};
-	enum { LENGTH = sizeof filter / sizeof *filter };
+	enum { LENGTH = sizeof filter / sizeof *filter, HEAD = 4 };
+	const size_t start =
+	    sockets ? sizeof (struct instruction[]){ FILE_CALLS(0) } / sizeof *filter : 0;
 	const struct {
 		unsigned short length;
 		const struct instruction *instructions;
-	} program = { LENGTH, filter };
+	} program = { (unsigned short)(LENGTH - start), filter + start };
+	size_t i;
 
-	for (int i = 0; i < LENGTH; i++) {
+	memmove(filter + start, filter, HEAD * sizeof *filter);
+	for (i = start; i < LENGTH; i++) {
 		aim(&filter[i].yes, LENGTH - 2 - i);
 		aim(&filter[i].no, LENGTH - 2 - i);
 	}
@@ -171,9 +179,9 @@ confine(pid_t self)
 #else
 
 static bool
-confine(pid_t self)
+confine(bool sockets)
 {
-	(void)self; /* these systems let a process send itself any signal */
+	(void)sockets;
 #if defined __OpenBSD__
 	/* inet for socket options alone: SO_LINGER decides whether an end is a reset */
 	return pledge("stdio inet", NULL) == 0;
@@ -187,8 +195,6 @@ confine(pid_t self)
 #endif
 
 enum { DESCRIPTORS_MOST = 16 };
-
-enum { NOBODY = INT_MIN }; /* neither a process nor a group */
 
 /* Lowers a limit for good, which is always allowed. */
 static void
@@ -218,8 +224,7 @@ sandbox_enter(const struct standard_file *standard)
 							    : DESCRIPTORS_MOST);
 	if (!standard[1].growing && !standard[2].growing)
 		limit(RLIMIT_FSIZE, 0);
-	/* Only a process with flags to restore sends itself SIGSTOP (standard.h). */
-	return confine(standard[0].socket && standard[1].socket ? NOBODY : getpid());
+	return confine(standard[0].socket && standard[1].socket);
 }
 
 #endif

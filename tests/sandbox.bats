@@ -88,7 +88,7 @@ syslog_down() {
 }
 
 @test "whatever is not the job is the end of the process, and of both connections by a reset" {
-	local attempts=(open execve fork ptrace kill kill-self kill-group stop stat setrlimit dup setsockopt tiocsti sendto mmap mprotect brk unknown)
+	local attempts=(open execve fork ptrace kill kill-self kill-group stop stat setrlimit dup flags read setsockopt tiocsti sendto mmap mprotect brk unknown)
 	# what a 64-bit program can call of others; byte 4 of a program says which it is
 	[ "$(uname -m)" != x86_64 ] || [ "$(od -An -tu1 -j4 -N1 "$TOOLS/trespass")" -eq 1 ] || attempts+=(x32 i386)
 	PROGRAM=("$TOOLS/trespass" -a "$LIST")
@@ -108,9 +108,9 @@ syslog_down() {
 	done
 }
 
-@test "the client is confined as well" {
+@test "the client is confined as well, on pipes too" {
 	PROGRAM=("$TOOLS/trespass")
-	for SANDBOX_TEST in socket open kill kill-self kill-group; do
+	for SANDBOX_TEST in socket open kill kill-self kill-group dup; do
 		export SANDBOX_TEST
 		local end=(send x 2:expect x shutdown 2:expect-eof 2:close expect-eof expect-exit 0)
 		[ "$SANDBOX_TEST" = socket ] || end=(2:expect-reset expect-exit 159)

@@ -127,6 +127,8 @@ try_call(const char *name)
 		{ "stat", SYS_newfstatat, { AT_FDCWD, (long)"/", (long)scratch, 0 } },
 		{ "setrlimit", SYS_prlimit64, { 0, RLIMIT_NPROC, (long)scratch, 0 } },
 		{ "dup", SYS_fcntl, { 0, F_DUPFD, 0 } },
+		{ "flags", SYS_fcntl, { 0, F_GETFL } }, /* these two for what is no socket only */
+		{ "read", SYS_read, { 0, (long)scratch, 1 } },
 		{ "setsockopt", SYS_setsockopt,
 		    { 0, SOL_SOCKET, SO_REUSEADDR, (long)&on, sizeof on } },
 		{ "tiocsti", SYS_ioctl, { 0, TIOCSTI, (long)"x" } },
