@@ -193,12 +193,11 @@ wrong_source(struct parser *parser, const char *element, const char *message)
 }
 
 static const char *
-source_item(struct parser *parser, char *element, size_t length)
+source_item(struct parser *parser, char *element)
 {
 	int special = find(element, specials, SPECIALS);
 	const char *message;
 
-	(void)length;
 	if (special != -1) {
 		parser->item->kind = (uint8_t)special;
 		return NULL;
@@ -216,9 +215,9 @@ put_name(struct parser *parser, enum item_kind kind, const char *name, size_t le
 }
 
 static const char *
-user_item(struct parser *parser, char *element, size_t length)
+user_item(struct parser *parser, char *element)
 {
-	put_name(parser, ITEM_USER, element, length);
+	put_name(parser, ITEM_USER, element, strlen(element));
 	return NULL;
 }
 
@@ -253,8 +252,8 @@ is_keyword(const char *word)
 	return false;
 }
 
-static const char *destination_item(struct parser *parser, char *element, size_t length);
-static const char *port_item(struct parser *parser, char *element, size_t length);
+static const char *destination_item(struct parser *parser, char *element);
+static const char *port_item(struct parser *parser, char *element);
 
 /* Shows host and port apart if each is right by itself. */
 static const char *
@@ -263,8 +262,8 @@ wrong_port(struct parser *parser, char *element, char *colon, const char *messag
 	bool right;
 
 	*colon = '\0';
-	right = destination_item(parser, element, (size_t)(colon - element)) == NULL &&
-	    colon[1] != '\0' && port_item(parser, colon + 1, 0) == NULL;
+	right = destination_item(parser, element) == NULL && colon[1] != '\0' &&
+	    port_item(parser, colon + 1) == NULL;
 	*colon = ':';
 	parser->problem->pieces = 0;
 	if (!right)
@@ -287,13 +286,12 @@ numeric_item(struct parser *parser, char *element)
 }
 
 static const char *
-destination_item(struct parser *parser, char *element, size_t length)
+destination_item(struct parser *parser, char *element)
 {
 	int special = find(element, specials, SPECIALS);
 	enum item_kind kind = *element == '.' ? ITEM_DOMAIN : ITEM_NAME;
 	const char *name = element + (kind == ITEM_DOMAIN), *label, *end = name_end(name, &label);
 
-	(void)length;
 	if (special == ITEM_ANY || special == ITEM_INTERNAL) {
 		parser->item->kind = (uint8_t)special;
 		return NULL;
@@ -306,7 +304,7 @@ destination_item(struct parser *parser, char *element, size_t length)
 		    : "ends in a number, as no name does, and is not an address";
 	if (*end != '.' && *end != '\0')
 		return strncmp(element, "*.", 2) == 0 &&
-			destination_item(parser, element + 1, length - 1) == NULL
+			destination_item(parser, element + 1) == NULL
 		    ? suggest(parser, "is not how a domain is written", element + 1)
 		    : "is neither an address nor a name";
 	if (label == name && *end == '\0' && is_keyword(element))
@@ -316,14 +314,13 @@ destination_item(struct parser *parser, char *element, size_t length)
 }
 
 static const char *
-port_item(struct parser *parser, char *element, size_t length)
+port_item(struct parser *parser, char *element)
 {
 	const struct servent *service;
 	char *dash = NULL;
 	unsigned low, high;
 	size_t i;
 
-	(void)length;
 	parser->item->kind = ITEM_PORTS;
 	for (i = 0; is_digit(element[i]) || element[i] == '-'; i++)
 		if (element[i] == '-' && dash == NULL)
@@ -399,7 +396,7 @@ ends_element(char octet)
 static const char *
 read_list(struct parser *parser, enum rule_criterion criterion)
 {
-	static const char *(*const readers[])(struct parser *, char *, size_t) = {
+	static const char *(*const readers[])(struct parser *, char *) = {
 		[RULE_FROM] = source_item,
 		[RULE_USER] = user_item,
 		[RULE_TO] = destination_item,
@@ -422,7 +419,7 @@ read_list(struct parser *parser, enum rule_criterion criterion)
 		if (end - element > ELEMENT)
 			return "is longer than 255 bytes";
 		*parser->item = (struct item){ .criterion = (uint8_t)criterion };
-		message = readers[criterion](parser, element, (size_t)(end - element));
+		message = readers[criterion](parser, element);
 		if (message != NULL)
 			return message;
 		if (parser->item->kind == ITEM_INTERNAL)

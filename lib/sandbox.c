@@ -75,8 +75,9 @@ enum { ALLOW = 253, REFUSE, KILL };
 /* Each gives a verdict, or leaves the call's number to what follows. */
 #define ALLOW_CALL(name) EQUAL(SYS_##name, ALLOW, 0)
 #define REFUSE_CALL(name) EQUAL(SYS_##name, REFUSE, 0)
-/* sendto(2) without an address only, which is one of no bytes: it could reach other Unix sockets and,
- * with MSG_FASTOPEN, other hosts. socket(2) and connect(2) fail, as libc may try them and can do without. */
+/* sendto(2) only with an address of no bytes, which is none: another one could reach other Unix sockets
+ * and, with MSG_FASTOPEN, other hosts. socket(2) and connect(2) fail, as libc may try them and can do
+ * without. */
 #define SOCKET_CALLS \
 	ALLOW_CALL(recvfrom), ALLOW_CALL(shutdown), \
 	EQUAL(SYS_sendto, 0, 2), ARGUMENT(5), EQUAL(0, ALLOW, KILL), \
