@@ -223,7 +223,7 @@ sandbox_enter(const struct standard_file *standard)
 		limit(RLIMIT_NOFILE,
 		    descriptors.rlim_cur < DESCRIPTORS_MOST ? descriptors.rlim_cur
 							    : DESCRIPTORS_MOST);
-	if (!standard[1].growing && !standard[2].growing)
+	if (!standard[1].regular && !standard[2].regular)
 		limit(RLIMIT_FSIZE, 0);
 	return confine(standard[0].socket && standard[1].socket);
 }

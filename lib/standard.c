@@ -41,7 +41,7 @@ standard_look(int fd)
 		return file;
 	file.open = true;
 	file.socket = S_ISSOCK(status.st_mode);
-	file.growing = S_ISREG(status.st_mode) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+	file.regular = S_ISREG(status.st_mode);
 	file.device = status.st_dev;
 	file.inode = status.st_ino;
 	return file;

@@ -14,7 +14,7 @@ struct standard_file {
 	bool open;
 	bool socket;
 	bool tcp;     /* valid after standard_prepare() */
-	bool growing; /* a regular file open for writing */
+	bool regular; /* a file on a disk */
 	dev_t device;
 	ino_t inode;
 };
