@@ -19,14 +19,17 @@ PATHS = -e 's|/etc/socks4-stdio|$(SYSCONFDIR)/socks4-stdio|g' -e 's|/usr/local/s
 # The BSDs and macOS hide what is beyond POSIX when it is asked for: make FEATURES=
 FEATURES = -D_XOPEN_SOURCE=700 -D_FILE_OFFSET_BITS=64
 STANDARD = -std=c99 -I. $(FEATURES) -DSYSCONFDIR=\"$(SYSCONFDIR)\"
-STATIC = -Os -flto -static -s -fno-pie -no-pie -ffunction-sections -fdata-sections -fno-jump-tables \
-	-fno-inline-functions-called-once -fno-asynchronous-unwind-tables -Wl,--gc-sections \
-	-Wl,--sort-section=alignment -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none
+STATIC = -Os -static -s -fno-pie -no-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
+	-Wl,--gc-sections -Wl,--sort-section=alignment -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none \
+	-Wl,-T,lib/static.ld
 
-OBJECTS = socks4-stdio.o acl.o ident.o lib/address.o lib/bind.o \
-	lib/candidates.o lib/client.o lib/dial.o lib/dryrun.o lib/freeze.o lib/frozen.o lib/internal.o lib/lines.o lib/log.o \
-	lib/net.o lib/options.o lib/proxyheader.o lib/reason.o lib/relay.o lib/resolve.o lib/rules.o lib/sandbox.o lib/socks4.o \
-	lib/standard.o lib/text.o lib/warnings.o
+# In the order of the static program (lib/static.ld): what every session runs, then what few do. Of resolve and
+# frozen every session runs a little.
+SESSION = socks4-stdio.o acl.o lib/address.o lib/candidates.o lib/dial.o lib/lines.o lib/log.o lib/net.o lib/options.o \
+	lib/reason.o lib/relay.o lib/rules.o lib/sandbox.o lib/socks4.o lib/standard.o lib/text.o
+SELDOM = lib/resolve.o lib/frozen.o ident.o lib/bind.o lib/client.o lib/dryrun.o lib/freeze.o lib/internal.o \
+	lib/proxyheader.o lib/warnings.o
+OBJECTS = $(SESSION) $(SELDOM)
 SOURCES = $(OBJECTS:.o=.c)
 HEADERS = acl.h ident.h lib/address.h lib/bind.h lib/candidates.h lib/client.h \
 	lib/dial.h lib/dryrun.h lib/freeze.h lib/frozen.h lib/internal.h lib/lines.h lib/log.h lib/net.h lib/options.h \
@@ -52,13 +55,14 @@ lib/candidates.o lib/options.o: build/sysconfdir
 
 static: build/static/socks4-stdio
 
-# A static glibc binary would need glibc's plug-ins at run time to look names up.
-build/static/socks4-stdio build/nosandbox/socks4-stdio: $(SOURCES) $(HEADERS) build/sysconfdir
+# A static glibc binary would need glibc's plug-ins at run time to look names up. The first -lc adds what SESSION needs of
+# the C library.
+build/static/socks4-stdio build/nosandbox/socks4-stdio: $(SOURCES) $(HEADERS) lib/static.ld build/sysconfdir
 	@command -v musl-gcc >/dev/null || { \
 	    echo 'make static needs musl-gcc (on Debian: the package musl-tools):' \
 	    'a static glibc binary would need plug-ins of glibc at run time' >&2; exit 1; }
 	@mkdir -p $$(dirname $@)
-	musl-gcc $(STANDARD) $(CPPFLAGS) $(STATIC) -o $@ $(SOURCES)
+	musl-gcc $(STANDARD) $(CPPFLAGS) $(STATIC) -o $@ $(SESSION:.o=.c) -lc $(SELDOM:.o=.c)
 
 # What tests, fuzzes and measures stands in tests/Makefile.
 run tools sanitize check lint fuzz soak bench coverage memcheck aarch64 bare dist:
