@@ -14,7 +14,7 @@ struct standard_file {
 	bool open;
 	bool socket;
 	bool tcp;     /* valid after standard_prepare() */
-	bool regular; /* a file on a disk */
+	bool regular; /* a file, which could grow */
 	dev_t device;
 	ino_t inode;
 };

@@ -1,4 +1,5 @@
-# Reads raw.tsv and answers questions about it, for table.awk and data.awk. Kept to POSIX awk.
+# Reads raw.tsv and answers questions about it, for table.awk and data.awk. Kept to POSIX awk. whole: the first so many rounds
+# measured all relays; later ones count for ratios only.
 
 BEGIN {
 	FS = "\t"
@@ -40,12 +41,12 @@ function label(relay) {
 	return relay in LABEL ? LABEL[relay] : relay
 }
 
-# The numbers of one cell over all rounds go to sample[1..n], sorted; failed[0] is the word for a
+# The numbers of one cell over the whole rounds go to sample[1..n], sorted; failed[0] is the word for a
 # round that gave none. Returns n.
 function collect(relay, measure, parameter,    r, v, n) {
 	n = 0
 	failure = ""
-	for (r = 1; r <= rounds; r++) {
+	for (r = 1; r <= whole; r++) {
 		if (!((r, relay, measure, parameter) in value))
 			continue
 		v = value[r, relay, measure, parameter]
