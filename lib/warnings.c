@@ -7,6 +7,7 @@
 #include "lib/address.h"
 #include "lib/frozen.h"
 #include "lib/internal.h"
+#include "lib/net.h"
 #include "lib/rules.h"
 #include "lib/socks4.h"
 #include "lib/text.h"
@@ -91,6 +92,18 @@ criterion_covers(const struct rule *a, const struct rule *b, enum rule_criterion
 	return true;
 }
 
+/* Names exactly 0.0.0.0. */
+static bool
+names_unspecified(const struct rule *rule)
+{
+	const struct item *item = first_of(rule, RULE_TO);
+
+	while (item != NULL && item->criterion == RULE_TO &&
+	    (item->kind != ITEM_PREFIX4 || !rules_is_unspecified(item)))
+		item = rules_next(rule, item);
+	return item != NULL && item->criterion == RULE_TO;
+}
+
 /* True if the rule decides about BIND to 0.0.0.0, given the rest: permits that do not name exactly
  * that are passed over. */
 static bool
@@ -100,15 +113,14 @@ decides_unspecified(const struct rule *rule)
 	const struct item *item = first_of(rule, RULE_TO);
 	struct prefix prefix;
 
+	if (rule->permit)
+		return names_unspecified(rule);
 	if (item == NULL)
-		return !rule->permit;
-	for (; item != NULL && item->criterion == RULE_TO; item = rules_next(rule, item)) {
-		if (!rule->permit && (item->kind == ITEM_ANY || item->kind == ITEM_INTERNAL))
+		return true;
+	for (; item != NULL && item->criterion == RULE_TO; item = rules_next(rule, item))
+		if (item->kind == ITEM_ANY || item->kind == ITEM_INTERNAL ||
+		    (rules_prefix(item, &prefix) && address_in_prefix(&unspecified, &prefix)))
 			return true;
-		if ((!rule->permit || rules_is_unspecified(item)) && rules_prefix(item, &prefix) &&
-		    address_in_prefix(&unspecified, &prefix))
-			return true;
-	}
 	return false;
 }
 
@@ -127,12 +139,13 @@ asks_no_more(const struct rule *a, const struct rule *b)
 	    criterion_covers(a, b, RULE_FROM);
 }
 
-/* A deny is let off BIND to 0.0.0.0 if no rule permits that: nobody misses it. */
+/* A deny that does not name 0.0.0.0 is let off BIND to that if no rule permits it: nobody misses
+ * it. */
 static bool
 covers(const struct checker *checker, const struct rule *a, const struct rule *b)
 {
 	bool unspecified = b->command != SOCKS4_CONNECT && decides_unspecified(b) &&
-	    (b->permit || checker->any_caller);
+	    (checker->any_caller || names_unspecified(b));
 
 	return (commands_of(b) & ~commands_of(a)) == 0 && asks_no_more(a, b) &&
 	    criterion_covers(a, b, RULE_TO) && (!unspecified || decides_unspecified(a));
@@ -260,7 +273,7 @@ warnings_find(const struct rule *records, size_t bytes, const void *image,
 		checker.any_caller = checker.any_caller ||
 		    (rule->permit && rule->command != SOCKS4_CONNECT && decides_unspecified(rule));
 	}
-	for (at = start; at < end; at += rule->size) {
+	for (at = start; at < end && !net_stopped(); at += rule->size) {
 		rule = (const struct rule *)(const void *)at;
 		check_earlier(&checker, rule);
 		check_words(&checker, rule);

@@ -91,6 +91,11 @@ warns() {
 		permit from any to any
 		deny from 192.0.2.7 # NEVER 1
 		permit connect from 192.0.2.7 to 0.0.0.0 # NEVER 1
+		deny connect to 0.0.0.0 # NEVER 1
+		deny bind to 0.0.0.0
+		deny to 198.51.100.9,0.0.0.0
+		deny bind to 0.0.0.0 # NEVER 5
+		deny to internal # NEVER 1
 	END
 }
 
@@ -178,6 +183,13 @@ warns() {
 	}' >acl
 	lasts 0 2000 run -0 "$BIN" -t -a acl
 	[ "${#lines[@]}" = 5000 ]
+}
+
+@test "a signal ends the search for warnings" {
+	# Each line is held against all before it, which takes a minute.
+	seq -f 'deny to .host.example port %.0f' 50000 >acl
+	lasts 900 5000 run -124 timeout 1 "$BIN" -t -a acl -o frozen
+	[ ! -e frozen ]
 }
 
 @test "questions on standard input: each answered, a wrong one named" {
