@@ -369,6 +369,7 @@ torn(struct parser *parser, const char *list)
 	enum { LONGEST = RULES_SENTENCE / 2 };
 	size_t *pieces = &parser->problem->pieces, length = strcspn(list, " ");
 	const char *next = next_word(parser);
+	bool ends;
 
 	if (next == NULL || criterion_of(next) != -1)
 		return "has an empty element";
@@ -378,9 +379,10 @@ torn(struct parser *parser, const char *list)
 		if (next + length >= list + LONGEST)
 			break;
 		put_piece(parser, next, length);
-		if (next[length - 1] != ',')
-			return "has a blank after a comma";
+		ends = next[length - 1] != ',';
 		next = next_word(parser);
+		if (ends && (next == NULL || *next != ','))
+			return "has a blank after a comma";
 	}
 	*pieces = 0;
 	return "has a blank after a comma";
@@ -472,18 +474,22 @@ static const char *
 wrong_word(struct parser *parser, char *word)
 {
 	struct prefix prefix;
+	int special;
 
 	word[strcspn(word, " ")] = '\0';
+	special = find(word, specials, SPECIALS);
 	if (find(word, commands, COMMANDS) != -1)
 		return "is in the wrong place: it follows permit or deny";
 	if (word[0] == ',')
 		return "has a blank before a comma: lists are written without blanks";
-	if (address_parse_prefix(word, &prefix) != NULL && find(word, specials, SPECIALS) == -1)
+	if (address_parse_prefix(word, &prefix) != NULL && special == -1)
 		return translate(parser, word, words, "is not a known word");
 	suggest(parser, NULL, "from ");
 	suggest(parser, NULL, word);
-	suggest(parser, NULL, " or to ");
-	suggest(parser, NULL, word);
+	if (special != ITEM_LOCAL) {
+		suggest(parser, NULL, " or to ");
+		suggest(parser, NULL, word);
+	}
 	return "has neither from nor to before it";
 }
 

@@ -510,6 +510,8 @@ may_bind_to_any() {
 		permit from any port 1, to any|1, has an empty element
 		permit from any port 1, 2, to any|1, has a blank after a comma
 		permit from any port 1, , 2|1, has a blank after a comma
+		permit from any port 1, 2 , 3|1, has a blank after a comma
+		permit from any port 1, 2 ,3|1, has a blank after a comma
 		permit from any ,::1|,::1 has a blank before a comma: lists are written without blanks
 		permit from any FROM any|FROM is not a known word: write from
 		permit from any from local|from is given twice
@@ -566,6 +568,7 @@ may_bind_to_any() {
 		permit from any to www.example.org:https|www.example.org:https has a port in it: write www.example.org port https
 		permit 192.0.2.0/24|192.0.2.0/24 has neither from nor to before it: write from 192.0.2.0/24 or to 192.0.2.0/24
 		permit any|any has neither from nor to before it: write from any or to any
+		permit local|local has neither from nor to before it: write from local
 		permit from any ports 80|ports is not a known word: write port
 		deny dst 10.0.0.0/8|dst is not a known word: write to
 		block to any|block is neither permit nor deny: write deny
