@@ -23,11 +23,11 @@ STATIC = -Os -static -s -fno-pie -no-pie -ffunction-sections -fdata-sections -fn
 	-Wl,--gc-sections -Wl,--sort-section=alignment -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none \
 	-Wl,-T,lib/static.ld
 
-# In the order of the static program (lib/static.ld): what every session runs, then what few do. Of resolve and
-# frozen every session runs a little.
-SESSION = socks4-stdio.o acl.o lib/address.o lib/candidates.o lib/dial.o lib/lines.o lib/log.o lib/net.o lib/options.o \
-	lib/reason.o lib/relay.o lib/rules.o lib/sandbox.o lib/socks4.o lib/standard.o lib/text.o
-SELDOM = lib/resolve.o lib/frozen.o ident.o lib/bind.o lib/client.o lib/dryrun.o lib/freeze.o lib/internal.o \
+# In the order of the static program (lib/static.ld): what every session runs, with a frozen list too, then what few do.
+# Of resolve every session runs a little.
+SESSION = socks4-stdio.o acl.o lib/address.o lib/candidates.o lib/dial.o lib/frozen.o lib/lines.o lib/log.o lib/net.o \
+	lib/options.o lib/reason.o lib/relay.o lib/rules.o lib/sandbox.o lib/socks4.o lib/standard.o lib/text.o
+SELDOM = lib/resolve.o ident.o lib/bind.o lib/client.o lib/dryrun.o lib/freeze.o lib/internal.o \
 	lib/proxyheader.o lib/warnings.o
 OBJECTS = $(SESSION) $(SELDOM)
 SOURCES = $(OBJECTS:.o=.c)

@@ -340,9 +340,9 @@ relay() {
 	SESSION=$(pgrep -P "${PIDS[launcher]}")
 }
 
-# KiB of its own; what it shares with other sessions depends on how many there are
-own() {
-	sed -n 's/^Pss_Anon: *\([0-9]*\) kB$/\1/p' "/proc/$SESSION/smaps_rollup"
+# KiB in memory, the pages of the program that it shares with other sessions too
+resident() {
+	sed -n 's/^Rss: *\([0-9]*\) kB$/\1/p' "/proc/$SESSION/smaps_rollup"
 }
 
 @test "a relaying session has closed the list, and holds no more than with a short text" {
@@ -353,11 +353,11 @@ own() {
 	BIN=$static freeze long
 	# setarch: the stack begins at the same place of a page each time
 	relay setarch -R "$static" -a "$PWD/short" -l none
-	most=$(($(own) + 4))
+	most=$(($(resident) + 4))
 	stop_all
 	exec {fd}>&-
 	relay setarch -R "$static" -a "$PWD/frozen" -l none
-	[ "$(own)" -le "$most" ]
+	[ "$(resident)" -le "$most" ]
 	[[ "$(readlink "/proc/$SESSION/fd/"*)" != *frozen* ]]
 }
 
