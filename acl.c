@@ -220,7 +220,8 @@ load_frozen(const struct lines *lines, const char *name, acl_complain complain)
 		return NULL;
 	}
 	if (acl->about.stale)
-		complain("%s: stale: %s was changed after it was frozen", name, acl->about.path);
+		complain("%s: stale: %s was changed after it was frozen: freeze it again", name,
+		    acl->about.path);
 	return acl;
 }
 
@@ -396,15 +397,8 @@ match_port(const struct rule *rule, const struct item *item, const struct questi
 static bool
 is_passed_over(const struct rule *rule, const struct acl_request *request)
 {
-	const struct item *item;
-
-	if (!rule->permit || request->address == NULL || !address_is_unspecified(request->address))
-		return false;
-	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
-		if (item->criterion == RULE_TO && rules_is_unspecified(item) &&
-		    in_prefix(item, request->address))
-			return false;
-	return true;
+	return rule->permit && request->address != NULL &&
+	    address_is_unspecified(request->address) && !rules_names_unspecified(rule);
 }
 
 /* Each criterion is as good as its best item, the rule as its worst criterion. */

@@ -323,7 +323,7 @@ look_at_target(const char *target, const struct stat *text)
 	if (!S_ISREG(status.st_mode))
 		return "is not a file: only a file that is empty or a frozen list is replaced";
 	if (status.st_dev == text->st_dev && status.st_ino == text->st_ino)
-		return "is the text itself";
+		return "is the text itself: name another file";
 	if (status.st_size == 0)
 		return NULL;
 	fd = open(target, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);

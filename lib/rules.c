@@ -708,6 +708,18 @@ rules_is_unspecified(const struct item *item)
 	    item->length == 8 * size && memcmp(rules_octets(item), zero, size) == 0;
 }
 
+bool
+rules_names_unspecified(const struct rule *rule)
+{
+	const struct item *item;
+
+	for (item = rules_first(rule); item != NULL; item = rules_next(rule, item))
+		if (item->criterion == RULE_TO && item->kind == ITEM_PREFIX4 &&
+		    rules_is_unspecified(item))
+			return true;
+	return false;
+}
+
 static bool
 item_is_sound(const struct item *item, size_t room, size_t text_length)
 {

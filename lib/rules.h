@@ -97,6 +97,9 @@ bool rules_prefix(const struct item *item, struct prefix *prefix);
 /* True for a destination of exactly 0.0.0.0 or ::, not for a prefix that it lies in. */
 bool rules_is_unspecified(const struct item *item);
 
+/* True if the rule has a destination of exactly 0.0.0.0: it means BIND with any caller. */
+bool rules_names_unspecified(const struct rule *rule);
+
 /* True if these bytes are a record as rules_read() makes it, in which nothing points outside. For
  * records that come from a file. */
 bool rules_is_sound(const struct rule *rule, size_t size);

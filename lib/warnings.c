@@ -92,18 +92,6 @@ criterion_covers(const struct rule *a, const struct rule *b, enum rule_criterion
 	return true;
 }
 
-/* Names exactly 0.0.0.0. */
-static bool
-names_unspecified(const struct rule *rule)
-{
-	const struct item *item = first_of(rule, RULE_TO);
-
-	while (item != NULL && item->criterion == RULE_TO &&
-	    (item->kind != ITEM_PREFIX4 || !rules_is_unspecified(item)))
-		item = rules_next(rule, item);
-	return item != NULL && item->criterion == RULE_TO;
-}
-
 /* True if the rule decides about BIND to 0.0.0.0, given the rest: permits that do not name exactly
  * that are passed over. */
 static bool
@@ -114,7 +102,7 @@ decides_unspecified(const struct rule *rule)
 	struct prefix prefix;
 
 	if (rule->permit)
-		return names_unspecified(rule);
+		return rules_names_unspecified(rule);
 	if (item == NULL)
 		return true;
 	for (; item != NULL && item->criterion == RULE_TO; item = rules_next(rule, item))
@@ -145,7 +133,7 @@ static bool
 covers(const struct checker *checker, const struct rule *a, const struct rule *b)
 {
 	bool unspecified = b->command != SOCKS4_CONNECT && decides_unspecified(b) &&
-	    (checker->any_caller || names_unspecified(b));
+	    (checker->any_caller || rules_names_unspecified(b));
 
 	return (commands_of(b) & ~commands_of(a)) == 0 && asks_no_more(a, b) &&
 	    criterion_covers(a, b, RULE_TO) && (!unspecified || decides_unspecified(a));

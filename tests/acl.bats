@@ -448,7 +448,7 @@ may_bind_to_any() {
 		deny bind from 192.0.2.66
 		permit bind from 192.0.2.1 to 0.0.0.0
 		permit bind from 192.0.2.2 to 198.51.100.0/24,0.0.0.0/32
-		permit from 192.0.2.3 to 0.0.0.0/0,0.0.0.0/8,any,internal
+		permit from 192.0.2.3,0.0.0.0 to 0.0.0.0/0,0.0.0.0/8,::,any,internal
 		permit from 192.0.2.4
 		permit from 192.0.2.5 to ::/128,::/0
 		deny to internal

@@ -56,7 +56,7 @@ leftovers() {
 	ln -s frozen link
 	mkfifo pipe
 	refused copy 'is not a frozen list'
-	refused list 'is the text itself'
+	refused list 'is the text itself: name another file'
 	refused directory 'is not a file'
 	refused link 'is not a file'
 	refused pipe 'is not a file'
@@ -155,7 +155,7 @@ leftovers() {
 	freeze list elsewhere/frozen
 	touch -d '1 hour ago' list
 	run --separate-stderr -1 "$BIN" -t -a elsewhere/frozen
-	[ "$stderr" = "elsewhere/frozen: stale: $PWD/list was changed after it was frozen" ]
+	[ "$stderr" = "elsewhere/frozen: stale: $PWD/list was changed after it was frozen: freeze it again" ]
 	run --separate-stderr -0 "$BIN" -t -a elsewhere/frozen connect u local 8.8.8.8 80
 	[[ $stderr == *': stale: '* ]]
 	list=$PWD/elsewhere/frozen
